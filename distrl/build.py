@@ -1,0 +1,142 @@
+"""Where objects are made from the config: adding a kind of anything is one file, and one line here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distrl.actions import CODECS, ActionCodec
+from distrl.config import BrowserDeviceConfig, RunConfig, SimDeviceConfig
+from distrl.device.base import Device
+from distrl.evaluate import EvaluationSetup
+from distrl.judge import StateJudge
+from distrl.replay import Replay, ReplaySettings
+from distrl.tasks import TaskStream, TaskSuite, read_task_set
+
+if TYPE_CHECKING:
+    from distrl.policy.base import Policy
+
+
+def build_suite(config: RunConfig) -> TaskSuite:
+    """The tasks of the configured kind of device."""
+    names = config.tasks.templates
+    if isinstance(config.device, BrowserDeviceConfig):
+        from distrl.device.browser import BrowserSuite
+
+        if config.tasks.file:
+            names = read_task_set(config.tasks.file, BrowserSuite().templates)
+        return BrowserSuite(names) if names else BrowserSuite()
+    from distrl.device.sim.tasks.suite import SimSuite
+
+    if config.tasks.file:
+        names = read_task_set(config.tasks.file, SimSuite().templates)
+    return SimSuite(templates=names, levels=config.tasks.levels, distractor_rate=config.device.distractor_rate)
+
+
+def build_devices(
+    config: RunConfig, suite: TaskSuite, num_devices: int, *, prefix: str, calm: bool = False
+) -> list[Device]:
+    """Devices named `prefix`0, 1, ...; `calm` ones have no latency and no faults (evaluations)."""
+    if isinstance(config.device, SimDeviceConfig):
+        return _build_phones(config, config.device, suite, num_devices, prefix=prefix, calm=calm)
+    from distrl.device.browser import BrowserDevice
+
+    return [BrowserDevice(f"{prefix}{i}", config.device) for i in range(num_devices)]
+
+
+def _build_phones(
+    config: RunConfig, device: SimDeviceConfig, suite: Any, num_devices: int, *, prefix: str, calm: bool
+) -> list[Device]:
+    from distrl.device.sim.device import SimDevice
+    from distrl.device.sim.faults import NO_FAULTS, FaultPlan
+    from distrl.device.sim.latency import latency_profile
+
+    latency = latency_profile("instant" if calm else device.latency, scale=device.latency_scale)
+    faults = NO_FAULTS if calm else FaultPlan(**device.faults.model_dump())
+    return [
+        SimDevice(f"{prefix}{i}", suite, size=device.screen, latency=latency, faults=faults, seed=config.seed)
+        for i in range(num_devices)
+    ]
+
+
+def build_codec(config: RunConfig) -> ActionCodec:
+    """The configured action format."""
+    return CODECS[config.policy.actions]
+
+
+def build_task_stream(config: RunConfig, suite: TaskSuite) -> TaskStream:
+    """The seeded order of training tasks."""
+    return TaskStream(
+        suite,
+        suite.splits()["train"],
+        seed=config.seed,
+        curriculum=config.tasks.curriculum,
+        floor=config.tasks.curriculum_floor,
+    )
+
+
+def build_replay(config: RunConfig) -> Replay:
+    """The configured replay, empty."""
+    settings = config.replay
+    return Replay(
+        ReplaySettings(
+            capacity=settings.capacity,
+            alpha=settings.alpha,
+            beta_is=settings.beta_is,
+            replay_ratio=settings.replay_ratio,
+            min_trajectories=settings.min_trajectories,
+            max_uses=settings.max_uses,
+            max_age_versions=settings.max_age_versions,
+            success_share=settings.success_share,
+            refresh_share=settings.refresh_share,
+            seed=config.seed,
+            prioritised=settings.prioritised,
+        )
+    )
+
+
+def build_evaluation_setup(config: RunConfig, suite: TaskSuite) -> EvaluationSetup:
+    """What evaluations are played with: devices of their own, without latency and faults."""
+    return EvaluationSetup(
+        devices=lambda: build_devices(
+            config, suite, config.evaluation.num_devices, prefix="evaluation-phone-", calm=True
+        ),
+        judge=StateJudge(),
+        codec=build_codec(config),
+        workers=config.workers,
+        history_length=config.policy.history_length,
+        temperature=config.evaluation.temperature,
+    )
+
+
+def build_policy(config: RunConfig, path: str | Path | None = None, *, seed: int = 0) -> Policy:
+    """The policy in `path` (by default `policy.path`), or a new small one; `seed` is that of its sampling.
+
+    Raises:
+        PolicyError: the folder holds no usable policy, or one that was made to see something else.
+    """
+    from distrl.policy.hf import HuggingFacePolicy
+    from distrl.policy.tiny.create import create_tiny_policy
+
+    settings = config.policy
+    source = str(path or settings.path)
+    if source == "tiny":
+        return create_tiny_policy(
+            _vocabulary(config),
+            seed=config.seed,
+            screenshot=settings.screenshot,
+            ui_tree=settings.ui_tree,
+            max_action_tokens=settings.max_action_tokens,
+        )
+    policy = HuggingFacePolicy.load(
+        Path(source), max_action_tokens=settings.max_action_tokens, seed=seed, cache_bytes=0
+    )
+    policy.show(screenshot=settings.screenshot, ui_tree=settings.ui_tree)
+    return policy
+
+
+def _vocabulary(config: RunConfig) -> list[str]:
+    """The words a new tokenizer should know whole; others fall apart into pieces, and still round-trip."""
+    from distrl.device.sim.words import vocabulary
+
+    return list(vocabulary())

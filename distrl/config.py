@@ -1,0 +1,469 @@
+"""Every setting of a run: one model per part, strict, with its unit and range under each field.
+
+    load_config(path, overrides) -> RunConfig -> to_yaml(config) -> the run folder's config.yaml
+
+Unknown keys are errors that name the near miss. Nothing heavy is imported here: `distrl --help` reads it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from distrl.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+
+
+class Settings(BaseModel):
+    """Base of every model here: strict about keys, frozen once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class FaultsConfig(Settings):
+    """How often the simulated phone misbehaves, as a probability per step (per reset for `slow_reset`)."""
+
+    hang: Fraction = 0.0
+    """The call never returns; its deadline ends it."""
+    crash: Fraction = 0.0
+    """The phone is lost until it is recovered."""
+    offline: Fraction = 0.0
+    """The phone is unreachable for a while."""
+    blank_frame: Fraction = 0.0
+    """The screenshot comes back blank; the device refuses it as an observation."""
+    stale_frame: Fraction = 0.0
+    """The screenshot is the previous one."""
+    lost_tap: Fraction = 0.0
+    """The action is not carried out, silently."""
+    slow_reset: Fraction = 0.0
+    """A reset takes ten times as long."""
+
+
+class SimDeviceConfig(Settings):
+    """The simulated phone."""
+
+    kind: Literal["sim"] = "sim"
+    screen: tuple[int, int] = (180, 400)
+    """Width and height in pixels, drawn natively. 540x1200 is a phone's; 180x400 is what the small model reads."""
+    latency: Literal["instant", "stream", "emulator"] = "instant"
+    """Named latency profile (docs/simulated-phone.md); parametrised from published figures, not measured."""
+    latency_scale: Annotated[float, Field(ge=0.0)] = 1.0
+    """Multiplies every latency; 0.01 makes an hour of emulator time half a minute."""
+    faults: FaultsConfig = FaultsConfig()
+    distractor_rate: Fraction = 0.0
+    """Share of episodes with a distractor: a permission dialog, an update popup, a notification."""
+
+
+class BrowserDeviceConfig(Settings):
+    """MiniWoB++ pages in a real Chromium; needs `pip install distrl[miniwob]` and scripts/install-browser."""
+
+    kind: Literal["browser"] = "browser"
+    episode_time_limit_s: Annotated[float, Field(gt=0.0, le=2_000_000.0)] = 3600.0
+    """MiniWoB's own episode timer; its default of 10 s fails slow policies."""
+    scale: Annotated[int, Field(ge=1, le=4)] = 1
+    """Screen pixels per page pixel: 1 shows a page at 160x210, 4 at 640x840, drawn sharp and not enlarged."""
+    success_above: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """A raw reward above this is success; 0.99 demands everything right on pages that give partial credit."""
+    chromium: Path | None = None
+    """The Chromium program; found on the PATH when not set."""
+    chromedriver: Path | None = None
+    """Its driver, of the same version; found on the PATH when not set."""
+
+
+DeviceConfig = Annotated[SimDeviceConfig | BrowserDeviceConfig, Field(discriminator="kind")]
+
+
+class DeadlinesConfig(Settings):
+    """How long one device call may take, in seconds, before the device counts as hung."""
+
+    reset_s: PositiveFloat = 120.0
+    observe_s: PositiveFloat = 30.0
+    act_s: PositiveFloat = 30.0
+    check_s: PositiveFloat = 30.0
+    recover_s: PositiveFloat = 300.0
+
+
+class TasksConfig(Settings):
+    """Which tasks are trained on."""
+
+    templates: tuple[str, ...] = ()
+    """Template names; empty means every template of the training split. A browser has no default: name its tasks."""
+    file: Path | None = None
+    """A task-set file: one template name per line, in place of `templates`."""
+    levels: tuple[int, ...] = (1, 2, 3)
+    """Levels used: 1 single screen, 2 one app, 3 cross-app or constrained."""
+    curriculum: Literal["uniform", "surprise"] = "uniform"
+    """`surprise` draws templates whose outcomes the trajectory value predicts worst more often."""
+    curriculum_floor: Fraction = 0.3
+    """Share of draws that stays uniform, so that no template starves."""
+
+
+class PolicyConfig(Settings):
+    """The model that acts."""
+
+    path: str = "tiny"
+    """`tiny` creates the small default from its seed; otherwise the folder of a saved policy."""
+    actions: Literal["element", "pixel", "aitw"] = "element"
+    """Action format: names elements of the UI tree, or points in 0-999, or Android-in-the-Wild's own text."""
+    screenshot: bool = True
+    """Whether the screenshot is shown to the model; false is an ablation."""
+    ui_tree: bool = True
+    """Whether the UI tree is shown to the model; false is the pixel-only setting."""
+    history_length: Annotated[int, Field(ge=0, le=32)] = 4
+    """How many of its own last actions the model sees."""
+    max_action_tokens: Annotated[int, Field(ge=2, le=512)] = 24
+    """An action longer than this is cut, and most likely unparsable."""
+    temperature: PositiveFloat = 1.0
+    """Sampling temperature while collecting; recorded with each step and used when recomputing."""
+
+
+class WorkersConfig(Settings):
+    """The phones and the loop that drives them."""
+
+    num_devices: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Phones of the one worker in this process."""
+    max_batch: Annotated[int, Field(ge=1)] = 64
+    """Largest number of phones decided for in one policy call."""
+    deadlines: DeadlinesConfig = DeadlinesConfig()
+    max_recoveries: Annotated[int, Field(ge=1)] = 3
+    """Recoveries in a row that may fail before a phone is quarantined."""
+    recovery_backoff_s: Annotated[float, Field(ge=0.0)] = 1.0
+    """Wait before the second recovery in a row; doubles each time."""
+    inbox_capacity: Annotated[int, Field(ge=1)] = 64
+    """Finished episodes that may wait for the learner; a full inbox is the only thing that makes phones wait."""
+
+
+class PenaltiesConfig(Settings):
+    """Rewards for bad manners, each <= 0; logged one by one, off for evaluation."""
+
+    invalid: Annotated[float, Field(le=0.0)] = -1.0
+    """The text is no action: unparsable, off the screen, types nothing."""
+    repetition: Annotated[float, Field(le=0.0)] = -0.4
+    """The last valid action again on an unchanged screen; accumulates."""
+
+
+class ReplayConfig(Settings):
+    """DPER: trajectory-level prioritised replay."""
+
+    capacity: Annotated[int, Field(ge=1)] = 20_000
+    """Trajectories kept for sampling; the oldest leave first."""
+    prioritised: bool = True
+    """False samples uniformly: the paper's ablation."""
+    alpha: Fraction = 0.5
+    """P(tau) ~ p(tau)^alpha."""
+    w_td: Annotated[float, Field(ge=0.0)] = 1.0
+    """w1: weight of the mean absolute TD error."""
+    w_ratio: Annotated[float, Field(ge=0.0)] = 0.5
+    """w2: weight of the mean clipped importance ratio."""
+    w_entropy: Annotated[float, Field(ge=0.0)] = 0.5
+    """w3: weight of the mean policy entropy."""
+    beta_is: Fraction = 0.0
+    """Exponent of the importance weights (N P)^-beta / max; 0 turns them off."""
+    replay_ratio: PositiveFloat = 1.0
+    """How often each collected step is trained on, on average; the learner waits when it is ahead."""
+    min_trajectories: Annotated[int, Field(ge=1)] = 64
+    """Trajectories needed before the first update."""
+    max_uses: Annotated[int, Field(ge=1)] = 8
+    """How often one trajectory may be sampled."""
+    max_age_versions: Annotated[int, Field(ge=1)] = 2_000
+    """How many policy versions old a sampled trajectory may be."""
+    success_share: Fraction = 0.25
+    """Least share of each batch that comes from successes, when there are any."""
+    refresh_share: Fraction = 0.0
+    """Share of each batch that refreshes the stalest priorities."""
+
+
+class CriticConfig(Settings):
+    """Step value and trajectory value."""
+
+    target: Literal["retrace", "monte_carlo"] = "retrace"
+    """What the step value is trained towards: the off-policy target as a soft label, or the outcome."""
+    coefficient: Annotated[float, Field(ge=0.0)] = 0.5
+    """Weight of the value losses."""
+    detach: bool = False
+    """Whether the value losses stop at the heads instead of shaping the policy's encoder."""
+
+
+class AlgorithmConfig(Settings):
+    """A-RIDE and its baselines (docs/algorithm.md)."""
+
+    name: Literal["a_ride", "filtered_bc", "digirl"] = "a_ride"
+    """`filtered_bc` and `digirl` are the baselines, on the same data path."""
+    mode: Literal["async", "sync"] = "async"
+    """`sync`: every phone finishes its episode before the next update."""
+    returns: Literal["retrace", "vtrace", "td", "monte_carlo"] = "retrace"
+    policy_loss: Literal["retrace_pg", "ppo_clip", "decoupled_ppo", "awr"] = "retrace_pg"
+    gamma: Fraction = 0.95
+    """Discount per step."""
+    trace_lambda: Fraction = 0.95
+    """lambda of Retrace."""
+    rho_max: PositiveFloat = 2.0
+    """Truncation of the importance ratio in the policy loss and in the priority."""
+    clip_epsilon: PositiveFloat = 0.2
+    """Clip range of `ppo_clip` and `decoupled_ppo`."""
+    awr_temperature: PositiveFloat = 0.5
+    """Temperature of `awr`."""
+    proximal_every: Annotated[int, Field(ge=1)] = 8
+    """`decoupled_ppo` only: updates between refreshes of the proximal policy."""
+    entropy_beta: Annotated[float, Field(ge=0.0)] = 0.005
+    """beta: weight of the entropy of the current policy."""
+    invalid_eta: Annotated[float, Field(ge=0.0)] = 0.1
+    """eta: weight of the term that makes invalid actions less likely."""
+    penalties: PenaltiesConfig = PenaltiesConfig()
+    filter_share: Fraction = 0.1
+    """Share of trajectories the baselines keep."""
+
+
+class LearnerConfig(Settings):
+    """The update loop."""
+
+    num_updates: Annotated[int, Field(ge=1)] = 1_000
+    """Updates in all; one policy version each."""
+    max_minutes: Annotated[float, Field(gt=0.0)] | None = None
+    """Wall-clock limit of training in minutes; the run ends in good order at whichever comes first."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Trajectories per update."""
+    micro_batch_steps: Annotated[int, Field(ge=1)] = 64
+    """Steps per forward and backward pass; bounds memory."""
+    learning_rate: PositiveFloat = 3e-4
+    value_learning_rate: PositiveFloat = 1e-3
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    max_grad_norm: PositiveFloat = 1.0
+    warmup_updates: Annotated[int, Field(ge=0)] = 20
+    """Updates over which the learning rates rise from 0."""
+    final_learning_rate: Fraction = 0.1
+    """Share of the learning rate left at the last update; falls linearly."""
+    critic_warmup_updates: Annotated[int, Field(ge=0)] = 10
+    """First updates that train the value heads only."""
+    publish_every: Annotated[int, Field(ge=1)] = 1
+    """Updates between published versions."""
+    max_policy_age: Annotated[int, Field(ge=1)] = 64
+    """Bound on the age, in versions, of a step when first consumed; kept by pacing the start of episodes."""
+    mismatch_tolerance: PositiveFloat = 1e-4
+    """Largest difference allowed between recorded and recomputed log-probabilities at equal weights, per token."""
+    mismatch_check_every: Annotated[int, Field(ge=0)] = 200
+    """Updates between such checks; 0 checks only at the start."""
+    encoding_cache_mb: Annotated[int, Field(ge=1)] = 256
+    """Memory for encoded steps, so that a replayed step is not encoded twice."""
+
+
+class EvaluationConfig(Settings):
+    """Success on fixed tasks, greedy, penalties off."""
+
+    every_updates: Annotated[int, Field(ge=0)] = 100
+    """Updates between evaluations while training; 0 turns them off."""
+    split: Literal["train", "held_out_params", "held_out_templates", "held_out_app"] = "held_out_params"
+    """Split of the periodic evaluation, which also picks the best checkpoint."""
+    num_episodes: Annotated[int, Field(ge=1)] = 128
+    """Episodes per periodic evaluation."""
+    final_episodes: Annotated[int, Field(ge=0)] = 256
+    """Episodes per split before and after training; 0 skips both."""
+    final_splits: tuple[Literal["train", "held_out_params", "held_out_templates", "held_out_app"], ...] = (
+        "held_out_params",
+        "held_out_templates",
+        "held_out_app",
+    )
+    num_devices: Annotated[int, Field(ge=1)] = 8
+    """Phones of the evaluator, apart from the worker's."""
+    temperature: Annotated[float, Field(ge=0.0)] = 0.0
+    """0 is greedy."""
+
+
+class CheckpointConfig(Settings):
+    """The whole state, atomically."""
+
+    every_updates: Annotated[int, Field(ge=1)] = 200
+    keep_last: Annotated[int, Field(ge=1)] = 2
+    """Newest checkpoints kept, besides the best."""
+
+
+class StoreConfig(Settings):
+    """Every episode on disk the moment it ends."""
+
+    max_frames_mb: Annotated[int, Field(ge=1)] = 2_048
+    """Disk for screenshots; the oldest leave first, their episodes stay."""
+    cache_mb: Annotated[int, Field(ge=1)] = 128
+    """Memory for decoded screenshots."""
+
+
+class SftConfig(Settings):
+    """Cloning demonstrations of the scripted oracles."""
+
+    demos_per_template: Annotated[int, Field(ge=1)] = 8
+    epochs: PositiveFloat = 4.0
+    batch_steps: Annotated[int, Field(ge=1)] = 32
+    learning_rate: PositiveFloat = 1e-3
+    detour_rate: Fraction = 0.1
+    """Chance per step that the demonstrator first errs and then recovers; the wrong step itself is not cloned."""
+
+
+class RunConfig(Settings):
+    """One run, whole."""
+
+    seed: int = 0
+    device: DeviceConfig = SimDeviceConfig()
+    tasks: TasksConfig = TasksConfig()
+    policy: PolicyConfig = PolicyConfig()
+    workers: WorkersConfig = WorkersConfig()
+    replay: ReplayConfig = ReplayConfig()
+    critic: CriticConfig = CriticConfig()
+    algorithm: AlgorithmConfig = AlgorithmConfig()
+    learner: LearnerConfig = LearnerConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    store: StoreConfig = StoreConfig()
+    sft: SftConfig = SftConfig()
+
+    @model_validator(mode="after")
+    def _combinations_make_sense(self) -> RunConfig:
+        rules = [
+            (
+                self.policy.screenshot or self.policy.ui_tree,
+                "policy.screenshot and policy.ui_tree are both false: the model would see nothing; set one to true",
+            ),
+            (
+                self.policy.ui_tree or self.policy.actions != "element",
+                "policy.actions is `element` while policy.ui_tree is false: the model cannot name what it does not "
+                "see; set policy.actions to `pixel`",
+            ),
+            (
+                not (self.tasks.file and self.tasks.templates),
+                "tasks.file and tasks.templates both say which tasks to train on; keep one",
+            ),
+            (
+                self.replay.min_trajectories <= self.replay.capacity,
+                f"replay.min_trajectories ({self.replay.min_trajectories}) exceeds replay.capacity "
+                f"({self.replay.capacity}): the first update would never come; lower the first",
+            ),
+            (
+                self.learner.batch_size <= self.replay.capacity,
+                f"learner.batch_size ({self.learner.batch_size}) exceeds replay.capacity ({self.replay.capacity})",
+            ),
+            (
+                self.algorithm.mode == "async" or self.replay.min_trajectories <= self.workers.num_devices,
+                f"algorithm.mode is `sync` with replay.min_trajectories ({self.replay.min_trajectories}) above "
+                f"workers.num_devices ({self.workers.num_devices}): the first round could not start an update; "
+                "lower replay.min_trajectories",
+            ),
+            (
+                self.replay.w_td + self.replay.w_ratio + self.replay.w_entropy > 0,
+                "replay.w_td, w_ratio and w_entropy are all 0: every priority would be 0; set replay.prioritised "
+                "to false for uniform replay",
+            ),
+        ]
+        for holds, message in rules:
+            if not holds:
+                raise ValueError(message)
+        return self
+
+
+def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
+    """Reads a YAML file and applies `key.path=value` overrides (values are YAML).
+
+    Raises:
+        ConfigError: the file is missing or no YAML mapping, a key is unknown, a value impossible, or two settings
+            contradict each other; names every offending key, its value and the near miss.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        known = ", ".join(sorted(str(found) for found in Path("configs").glob("*.yaml"))) or "none in ./configs"
+        raise ConfigError(f"no config file {path}; there are: {known}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise ConfigError(f"{path} is not a YAML file: {error}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path} must hold a mapping of settings, not {type(raw).__name__}")
+    for override in overrides or []:
+        _apply_override(raw, override)
+    return parse_config(raw, source=str(path))
+
+
+def parse_config(raw: dict[str, Any], *, source: str = "config") -> RunConfig:
+    """Validates a mapping of settings; raises `ConfigError` as `load_config` does."""
+    try:
+        return RunConfig.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors()]
+        raise ConfigError(f"{source}:\n" + "\n".join(f"  {line}" for line in lines)) from None
+
+
+def to_yaml(config: RunConfig) -> str:
+    """The resolved config, every default written out."""
+    text: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def _apply_override(raw: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"--set takes key=value, for example learner.batch_size=16; got {override!r}")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override!r}: the value is no YAML: {error}") from None
+    *parents, last = key.strip().split(".")
+    node = raw
+    for parent in parents:
+        child = node.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {override!r}: {parent} is a value, not a group of settings")
+        node = child
+    node[last] = parsed
+
+
+def _explain(problem: Any) -> str:
+    location = [part for part in problem["loc"] if not (isinstance(part, str) and part in ("sim", "browser"))]
+    key = ".".join(str(part) for part in location)
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(location[-1]), _known_keys(location[:-1]), n=1)
+        elsewhere = [full for full in _all_keys() if full.split(".")[-1] == str(location[-1])]
+        if near:
+            return f"unknown setting {key}; did you mean {'.'.join([*map(str, location[:-1]), near[0]])}?"
+        if elsewhere:
+            return f"unknown setting {key}; did you mean {elsewhere[0]}?"
+        return f"unknown setting {key}; known here: {', '.join(_known_keys(location[:-1]))}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if not key:
+        return message
+    return f"{key} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _models_of(annotation: Any) -> list[type[Settings]]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return [annotation]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, Annotated):
+        return [model for part in typing.get_args(annotation) for model in _models_of(part)]
+    return []
+
+
+def _known_keys(location: list[Any]) -> list[str]:
+    models: list[type[Settings]] = [RunConfig]
+    for part in location:
+        models = [
+            child
+            for model in models
+            if part in model.model_fields
+            for child in _models_of(model.model_fields[part].annotation)
+        ]
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def _all_keys() -> list[str]:
+    def walk(model: type[Settings], prefix: str) -> list[str]:
+        keys: list[str] = []
+        for name, info in model.model_fields.items():
+            children = _models_of(info.annotation)
+            keys.append(prefix + name)
+            for child in children:
+                keys.extend(walk(child, f"{prefix}{name}."))
+        return keys
+
+    return walk(RunConfig, "")

@@ -1,0 +1,1 @@
+"""Devices: what an agent can operate, behind one async protocol."""

@@ -1,0 +1,404 @@
+"""Level 2: alarms, timers, deeper settings and notes."""
+
+from __future__ import annotations
+
+import random
+
+from distrl.device.sim.state import Alarm, Note, SystemState, Timer
+from distrl.device.sim.tasks.base import Params, Template
+from distrl.device.sim.tasks.draws import add_alarm, alarm_at, number, time_of_day, word
+from distrl.device.sim.tasks.hand import Hand, Script
+from distrl.device.sim.words import ACCENTS, LANGUAGES, NOTE_COLORS, PERMISSIONS, WEEKDAYS, pool
+from distrl.types import Split
+
+
+class AddAlarm(Template):
+    name = "clock.add_alarm"
+    level = 2
+    apps = ("clock",)
+    instructions = (
+        "Add an alarm at {hour}:{minute}.",
+        "Set a new alarm for {hour}:{minute}.",
+        "Wake me up at {hour}:{minute}: add an alarm.",
+    )
+    longest = 9
+
+    def sample(self, rng: random.Random, split: Split) -> Params:
+        return time_of_day(rng, split)
+
+    def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
+        clear_time(state, params["hour"], params["minute"])
+
+    def intend(self, state: SystemState, params: Params) -> None:
+        state.alarms.append(Alarm(state.new_id(), int(params["hour"]), int(params["minute"])))
+
+    def oracle(self, hand: Hand, params: Params) -> Script:
+        yield from hand.open_app("clock")
+        yield from fill_alarm(hand, params["hour"], params["minute"])
+
+
+def clear_time(state: SystemState, hour: str, minute: str) -> None:
+    """Leaves no alarm at this time."""
+    state.alarms = [alarm for alarm in state.alarms if (alarm.hour, alarm.minute) != (int(hour), int(minute))]
+
+
+def fill_alarm(hand: Hand, hour: str, minute: str) -> Script:
+    """From the list of alarms, adds one."""
+    yield from hand.tap("Add alarm")
+    yield from set_time(hand, hour, minute)
+
+
+def set_time(hand: Hand, hour: str, minute: str) -> Script:
+    """In the alarm form, types both numbers and saves."""
+    yield from hand.type_into("Hour", hour)
+    yield from hand.type_into("Minute", minute)
+    yield from hand.tap("Save")
+
+
+class AlarmTemplate(Template):
+    """About one alarm of the list, at `hour`:`minute`."""
+
+    level = 2
+    apps = ("clock",)
+
+    def sample(self, rng: random.Random, split: Split) -> Params:
+        return time_of_day(rng, split)
+
+    def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
+        add_alarm(state, params["hour"], params["minute"])
+
+
+class DeleteAlarm(AlarmTemplate):
+    name = "clock.delete_alarm"
+    instructions = (
+        "Delete the {hour}:{minute} alarm.",
+        "Remove the alarm at {hour}:{minute}.",
+        "I no longer need the alarm at {hour}:{minute}: delete it.",
+    )
+    longest = 5
+
+    def intend(self, state: SystemState, params: Params) -> None:
+        clear_time(state, params["hour"], params["minute"])
+
+    def oracle(self, hand: Hand, params: Params) -> Script:
+        yield from hand.open_app("clock")
+        yield from hand.tap(f"{params['hour']}:{params['minute']}")
+        yield from hand.tap("Delete alarm")
+        yield from hand.tap("Delete")
+
+
+class RepeatAlarm(AlarmTemplate):
+    name = "clock.repeat_alarm"
+    instructions = (
+        "Repeat the {hour}:{minute} alarm on {day}.",
+        "Make the alarm at {hour}:{minute} ring every {day}.",
+        "The {hour}:{minute} alarm should repeat on {day}.",
+    )
+    longest = 5
+
+    def sample(self, rng: random.Random, split: Split) -> Params:
+        return {**time_of_day(rng, split), "day": rng.choice(WEEKDAYS)}
+
+    def intend(self, state: SystemState, params: Params) -> None:
+        alarm = alarm_at(state, params["hour"], params["minute"])
+        assert alarm is not None
+        alarm.days = [WEEKDAYS.index(params["day"])]
+
+    def oracle(self, hand: Hand, params: Params) -> Script:
+        yield from hand.open_app("clock")
+        yield from hand.tap(f"{params['hour']}:{params['minute']}")
+        yield from hand.tap(params["day"][:3])
+        yield from hand.tap("Save")
+
+
+class TypedTimer(Template):
+    """A time for which there is no ready-made button."""
+
+    name = "clock.timer"
+    level = 2
+    apps = ("clock",)
+    instructions = (
+        "Start a timer of {minutes} minutes.",
+        "Set the timer to {minutes} minutes and start it.",
+        "Let a timer run for {minutes} minutes.",
+    )
+    longest = 7
+
+    def sample(self, rng: random.Random, split: Split) -> Params:
+        minutes = number(rng, 2, 99, split)
+        while minutes in {3, 5, 10, 15, 30}:
+            minutes = number(rng, 2, 99, split)
+        return {"minutes": minutes}
+
+    def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
+        state.timer = Timer()
+
+    def intend(self, state: SystemState, params: Params) -> None:
+        state.timer = Timer(60 * params["minutes"], running=True)
+
+    def oracle(self, hand: Hand, params: Params) -> Script:
+        yield from hand.open_app("clock")
+        yield from hand.tap("Timer")
+        yield from hand.type_into("Minutes", str(params["minutes"]))
+        yield from hand.tap("Set")
+        yield from hand.tap("Start")
+
+
+class Accent(Template):
+    """A colour out of unlabelled swatches."""
+
+    name = "settings.accent"
+    level = 2
+    apps = ("settings",)
+    instructions = (
+        "Change the accent colour to {color}.",
+        "Make {color} the accent colour of the phone.",
+        "In the display settings, choose {color} as the accent colour.",
+    )
+    longest = 5
+    needs_pixels = True
+    closed_params = True
+
+    def sample(self, rng: random.Random, split: Split) -> Params:
+        return {"color": rng.choice(list(ACCENTS))}
+
+    def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
+        state.settings.accent = rng.choice([code for name, code in ACCENTS.items() if name != params["color"]])
+
+    def intend(self, state: SystemState, params: Params) -> None:
+        state.settings.accent = ACCENTS[params["color"]]
+
+    def oracle(self, hand: Hand, params: Params) -> Script:
+        yield from hand.open_app("settings")
+        yield from hand.tap("Display")
+        yield from pick_swatch(hand, "accent_", ACCENTS[params["color"]])
+
+
+def pick_swatch(hand: Hand, key: str, color: str) -> Script:
+    """Taps the swatch of a row that looks like `color`, scrolling until the whole row shows."""
+    for _ in range(4):
+        if hand.keyed(key):
+            break
+        yield from hand.scroll("down")
+    yield from hand.touch(hand.nearest_color(hand.keyed(key), color))
+
+
+class Language(Template):
+    name = "settings.language"
+    level = 2
+    apps = ("settings",)
+    instructions = (
+        "Change the language to {language}.",
+        "In the system settings, set the language to {language}.",
+        "The phone should speak {language}: change its language.",
+    )
+    longest = 5
+    closed_params = True
+
+    def sample(self, rng: random.Random, split: Split) -> Params:
+        return {"language": rng.choice(LANGUAGES[1:])}
+
+    def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
+        state.settings.language = LANGUAGES[0]
+
+    def intend(self, state: SystemState, params: Params) -> None:
+        state.settings.language = params["language"]
+
+    def oracle(self, hand: Hand, params: Params) -> Script:
+        yield from hand.open_app("settings")
+        yield from hand.tap("System")
+        yield from hand.tap("Language")
+        yield from hand.tap(params["language"])
+
+
+class Permission(Template):
+    """Grants or takes one permission of one app."""
+
+    name = "settings.permission"
+    level = 2
+    apps = ("settings",)
+    instructions = (
+        "{verb} the {permission} permission for {app} in the settings.",
+        "In the app settings of {app}, {verb} {permission}.",
+        "Open the permissions of {app} and {verb} {permission}.",
+    )
+    longest = 5
+    closed_params = True
+    _apps = ("Browser", "Clock", "Contacts", "Messages", "Shop")
+
+    def sample(self, rng: random.Random, split: Split) -> Params:
+        return {
+            "verb": rng.choice(["allow", "deny"]),
+            "permission": rng.choice(PERMISSIONS),
+            "app": rng.choice(self._apps),
+        }
+
+    def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
+        grant(state, params["app"].lower(), params["permission"], on=params["verb"] == "deny")
+
+    def intend(self, state: SystemState, params: Params) -> None:
+        grant(state, params["app"].lower(), params["permission"], on=params["verb"] == "allow")
+
+    def oracle(self, hand: Hand, params: Params) -> Script:
+        yield from hand.open_app("settings")
+        yield from hand.tap("Apps")
+        yield from hand.tap(params["app"])
+        yield from hand.tap(params["permission"])
+
+
+def grant(state: SystemState, package: str, permission: str, *, on: bool) -> None:
+    """Gives an app a permission, or takes it away."""
+    granted = {*state.settings.permissions.get(package, [])} - {permission}
+    state.settings.permissions[package] = [
+        name for name in PERMISSIONS if name in granted or (on and name == permission)
+    ]
+
+
+class DeviceName(Template):
+    name = "settings.device_name"
+    level = 2
+    apps = ("settings",)
+    instructions = (
+        'Rename this phone to "{new}".',
+        'In the system settings, change the device name to "{new}".',
+        'Set the device name to "{new}".',
+    )
+    longest = 8
+
+    def sample(self, rng: random.Random, split: Split) -> Params:
+        return {"new": word(rng, "device_names", split)}
+
+    def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
+        names = [name for name in pool("device_names") if name != params["new"]]
+        state.settings.device_name = rng.choice(names)
+
+    def intend(self, state: SystemState, params: Params) -> None:
+        state.settings.device_name = params["new"]
+
+    def oracle(self, hand: Hand, params: Params) -> Script:
+        yield from hand.open_app("settings")
+        yield from hand.tap("System")
+        yield from hand.tap("Device name")
+        yield from hand.tap("Clear device name")
+        yield from hand.type_into("Device name", params["new"])
+        yield from hand.tap("Save")
+
+
+class NoteTemplate(Template):
+    """About the note called `title`."""
+
+    level = 2
+    apps = ("notes",)
+
+    def sample(self, rng: random.Random, split: Split) -> Params:
+        title, new = rng.sample(pool("note_titles", split), 2)
+        return {
+            "title": title,
+            "new": new,
+            "body": word(rng, "note_bodies", split),
+            "color": rng.choice([name for name in NOTE_COLORS if name != "white"]),
+        }
+
+    def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
+        drop_notes(state, params)
+        state.notes.append(Note(state.new_id(), params["title"], params["body"]))
+
+    def note(self, state: SystemState, params: Params) -> Note:
+        """The note that the instruction names."""
+        return next(note for note in state.notes if note.title == params["title"])
+
+    def open_note(self, hand: Hand, params: Params) -> Script:
+        """Goes to the editor of the note that the instruction names."""
+        yield from hand.open_app("notes")
+        yield from hand.tap(params["title"])
+
+
+def drop_notes(state: SystemState, params: Params) -> None:
+    """Leaves no note with one of the titles that the task uses."""
+    state.notes = [note for note in state.notes if note.title not in (params["title"], params["new"])]
+
+
+class CreateNote(NoteTemplate):
+    name = "notes.create"
+    instructions = (
+        'Create a note with the title "{title}" and the text "{body}".',
+        'In Notes, write a new note: title "{title}", note "{body}".',
+        'Add the note "{title}" with "{body}" in it.',
+    )
+    longest = 7
+
+    def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
+        drop_notes(state, params)
+
+    def intend(self, state: SystemState, params: Params) -> None:
+        state.notes.append(Note(state.new_id(), params["title"], params["body"]))
+
+    def oracle(self, hand: Hand, params: Params) -> Script:
+        yield from hand.open_app("notes")
+        yield from hand.tap("New note")
+        yield from hand.type_into("Title", params["title"])
+        yield from hand.type_into("Note", params["body"])
+        yield from hand.tap("Save")
+
+
+class DeleteNote(NoteTemplate):
+    name = "notes.delete"
+    instructions = ('Delete the note "{title}".', 'Remove "{title}" from the notes.', 'In Notes, delete "{title}".')
+    longest = 6
+
+    def intend(self, state: SystemState, params: Params) -> None:
+        state.notes.remove(self.note(state, params))
+
+    def oracle(self, hand: Hand, params: Params) -> Script:
+        yield from self.open_note(hand, params)
+        yield from hand.tap("Delete")
+        yield from hand.tap("Delete", class_name="Button")
+
+
+class PinNote(NoteTemplate):
+    name = "notes.pin"
+    instructions = ('Pin the note "{title}".', 'In Notes, pin "{title}".', 'Open the note "{title}", pin it and save.')
+    longest = 6
+
+    def intend(self, state: SystemState, params: Params) -> None:
+        self.note(state, params).pinned = True
+
+    def oracle(self, hand: Hand, params: Params) -> Script:
+        yield from self.open_note(hand, params)
+        yield from hand.tap("Pin")
+        yield from hand.tap("Save")
+
+
+class ColorNote(NoteTemplate):
+    name = "notes.color"
+    needs_pixels = True
+    instructions = (
+        'Make the note "{title}" {color}.',
+        'Change the colour of the note "{title}" to {color}.',
+        'In Notes, give "{title}" the colour {color}.',
+    )
+    longest = 6
+
+    def intend(self, state: SystemState, params: Params) -> None:
+        self.note(state, params).color = NOTE_COLORS[params["color"]]
+
+    def oracle(self, hand: Hand, params: Params) -> Script:
+        yield from self.open_note(hand, params)
+        yield from pick_swatch(hand, "swatch_", NOTE_COLORS[params["color"]])
+        yield from hand.tap("Save")
+
+
+TEMPLATES: tuple[Template, ...] = (
+    AddAlarm(),
+    DeleteAlarm(),
+    RepeatAlarm(),
+    TypedTimer(),
+    Accent(),
+    Language(),
+    Permission(),
+    DeviceName(),
+    CreateNote(),
+    DeleteNote(),
+    PinNote(),
+    ColorNote(),
+)

@@ -1,0 +1,1 @@
+"""Acting and scoring: prompts, sampling, Hugging Face models, and the small default."""

@@ -1,0 +1,52 @@
+"""Makes a new tiny policy from a list of words and a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import torch
+
+from distrl.policy.hf import HuggingFacePolicy
+from distrl.policy.tiny.configuration import TinyPolicyConfig
+from distrl.policy.tiny.modeling import TinyForActions
+from distrl.policy.tiny.processing import TinyProcessor
+from distrl.policy.tiny.tokenizer import ACTION_WORDS, byte_level, build_tokenizer
+
+_PIXEL_SIZES: Final = {"image_width": 144, "image_height": 320, "patch_size": 16}
+"""Without the UI tree the screenshot is all there is: 180 slots instead of 8."""
+
+_UNSAID_BIAS: Final = -8.0
+"""A new policy says the words of actions, points and copies; it seldom says other words from the vocabulary."""
+_NEVER_BIAS: Final = -20.0
+
+
+def create_tiny_policy(
+    words: Iterable[str],
+    *,
+    seed: int = 0,
+    screenshot: bool = True,
+    ui_tree: bool = True,
+    max_action_tokens: int = 24,
+    **sizes: Any,
+) -> HuggingFacePolicy:
+    """Returns an untrained tiny policy; equal arguments give equal weights.
+
+    `words` become single tokens, see `build_tokenizer`. `screenshot=False` and `ui_tree=False` hide a modality.
+    `sizes` override fields of `TinyPolicyConfig`.
+    """
+    tokenizer = build_tokenizer(words)
+    defaults: dict[str, Any] = {} if ui_tree else _PIXEL_SIZES
+    config = TinyPolicyConfig(
+        **{**defaults, **sizes}, vocab_size=len(tokenizer), screenshot=screenshot, ui_tree=ui_tree
+    )
+    processor = TinyProcessor(tokenizer, bounds=config.bounds)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = TinyForActions(config)
+    said = tokenizer.convert_tokens_to_ids([byte_level(word) for word in (*ACTION_WORDS, '"')])
+    with torch.no_grad():
+        model.word_bias.fill_(_UNSAID_BIAS)
+        model.word_bias[[*said, tokenizer.eos_token_id]] = 0.0
+        model.word_bias[[tokenizer.pad_token_id, tokenizer.bos_token_id]] = _NEVER_BIAS
+    return HuggingFacePolicy(model, processor, max_action_tokens=max_action_tokens, seed=seed)

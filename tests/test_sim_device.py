@@ -1,0 +1,513 @@
+import asyncio
+import random
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from device_contract import DeviceContract
+
+from distrl.config import FaultsConfig
+from distrl.device.fake import TAP, Failure, FakeDevice, fake_task
+from distrl.device.sim import device as device_module
+from distrl.device.sim.clock import run_virtual
+from distrl.device.sim.device import SimDevice
+from distrl.device.sim.faults import FAULT_KINDS, FaultInjector, FaultPlan, Injection, is_blank
+from distrl.device.sim.latency import PROFILES, latency_profile
+from distrl.device.sim.phone import Phone
+from distrl.device.sim.state import SystemState
+from distrl.device.sim.world import make_world
+from distrl.errors import (
+    ConfigError,
+    DeviceError,
+    DeviceHungError,
+    DeviceLostError,
+    DeviceRejectedError,
+    ObservationError,
+)
+from distrl.types import Action, ActionKind, Frame, Task, Verdict
+
+SIZE = (180, 400)
+TASK = Task(
+    id="test.open/train/5", template="test.open", instruction="Open the clock.", split="train", seed=5, level=1,
+    apps=("clock",), max_steps=4,
+)  # fmt: skip
+LAUNCHER_TYPE = Action(ActionKind.TYPE, text="nothing is focused")
+
+
+class OpenClock:
+    """A suite of one template: the clock must come to the front."""
+
+    def __init__(self):
+        self.begun: list[SystemState] = []
+
+    def begin(self, task):
+        self.begun.append(make_world(random.Random(task.seed)))
+        return self.begun[-1]
+
+    def check(self, task, before, after):
+        assert before is self.begun[-1]
+        assert before.app == "launcher"  # What the agent does never reaches the state kept for comparison.
+        return Verdict(after.app == "clock", (), after.app)
+
+
+@pytest.fixture
+def applied(monkeypatch):
+    """Every action that reached a phone."""
+    actions: list[Action] = []
+    apply = Phone.apply
+
+    def recorded(phone, action):
+        actions.append(action)
+        apply(phone, action)
+
+    monkeypatch.setattr(device_module.Phone, "apply", recorded)
+    return actions
+
+
+def make_device(*injections, name="phone-0", latency=PROFILES["instant"], seed=0, **rates):
+    return SimDevice(
+        name, OpenClock(), size=SIZE, latency=latency, faults=FaultPlan(script=injections, **rates), seed=seed
+    )
+
+
+async def started(*injections, **options):
+    device = make_device(*injections, **options)
+    await device.reset(TASK, deadline_s=120.0)
+    return device, await device.observe(deadline_s=30.0)
+
+
+def tap_on(observation, text):
+    width, height = observation.frame.size
+    x, y = next(e for e in observation.elements if text in (e.text, e.content_description)).center
+    return Action(ActionKind.TAP, touch=(x / width, y / height))
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+class TestSimDeviceKeepsTheContract(DeviceContract):
+    @pytest.fixture(autouse=True)
+    def _record(self, applied):
+        self.applied = applied
+
+    def make_device(self):
+        return make_device()
+
+    def make_hanging_device(self):
+        return make_device(Injection("hang"), latency=latency_profile("stream", scale=0.1))
+
+    def make_task(self):
+        return TASK
+
+    def num_applied(self, device):
+        return len(self.applied)
+
+
+class TestFakeDeviceKeepsTheContract(DeviceContract):
+    def make_device(self):
+        return FakeDevice("fake-0")
+
+    def make_hanging_device(self):
+        return FakeDevice("fake-0", failures=(Failure("act", 0, DeviceHungError),))
+
+    def make_task(self):
+        return fake_task(taps=2)
+
+    def num_applied(self, device):
+        return len(device.actions)
+
+
+def test_the_clock_is_opened_by_its_icon_and_the_check_sees_it():
+    async def main():
+        device, first = await started()
+        await device.act(tap_on(first, "Clock"), deadline_s=30.0)
+        assert await device.check(TASK, deadline_s=30.0) == Verdict(True, (), "clock")
+        assert (await device.observe(deadline_s=30.0)).app == "clock"
+        assert first.frame.size == SIZE
+        assert device.faults_injected == {}
+
+    run_virtual(main())
+
+
+def test_an_instant_device_takes_no_time_and_lets_the_loop_turn_before_it_draws():
+    async def main():
+        device, _ = await started()
+        turns = []
+        asyncio.get_running_loop().call_soon(turns.append, "turned")
+        await device.observe(deadline_s=30.0)
+        assert turns == ["turned"]
+        assert now() == 0.0
+
+    run_virtual(main())
+
+
+def test_equal_seeds_give_equal_durations_and_launching_costs_more():
+    async def episode(seed):
+        device = make_device(latency=latency_profile("emulator"), seed=seed)
+        marks = []
+        await device.reset(TASK, deadline_s=120.0)
+        marks.append(now())
+        observation = await device.observe(deadline_s=30.0)
+        marks.append(now())
+        await device.act(tap_on(observation, "Clock"), deadline_s=30.0)
+        marks.append(now())
+        await device.check(TASK, deadline_s=30.0)
+        return [*marks, now()]
+
+    assert run_virtual(episode(3)) == run_virtual(episode(3))
+    assert run_virtual(episode(3)) != run_virtual(episode(4))
+
+    slow_launch = replace(latency_profile("stream"), slowness_sigma=0.0, straggler_rate=0.0)
+
+    async def launch_and_home():
+        device, observation = await started(latency=slow_launch)
+        start_s = now()
+        await device.act(LAUNCHER_TYPE, deadline_s=30.0)
+        typed_s = now() - start_s
+        await device.act(tap_on(observation, "Clock"), deadline_s=30.0)
+        launched_s = now() - start_s - typed_s
+        await device.act(Action(ActionKind.HOME), deadline_s=30.0)
+        return typed_s, launched_s, now() - start_s - typed_s - launched_s
+
+    draws = [run_virtual(launch_and_home())]
+    assert all(launched > max(typed, home) for typed, launched, home in draws)
+
+
+def test_a_call_slower_than_its_deadline_is_a_hang_at_the_deadline():
+    async def main():
+        device = make_device(latency=latency_profile("emulator"))
+        with pytest.raises(DeviceHungError, match=r"reset was not done within its deadline of 0\.25 s"):
+            await device.reset(TASK, deadline_s=0.25)
+        assert now() == 0.25
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("call", ["reset", "observe", "act", "check"])
+def test_a_hang_holds_any_call_until_its_deadline_and_recovery_ends_it(call):
+    async def main():
+        device = make_device(Injection("hang", call=call))
+        calls = {
+            "reset": lambda: device.reset(TASK, deadline_s=7.0),
+            "observe": lambda: device.observe(deadline_s=7.0),
+            "act": lambda: device.act(LAUNCHER_TYPE, deadline_s=7.0),
+            "check": lambda: device.check(TASK, deadline_s=7.0),
+        }
+        if call != "reset":
+            await device.reset(TASK, deadline_s=120.0)
+        with pytest.raises(DeviceHungError, match="phone-0"):
+            await calls[call]()
+        assert now() == 7.0
+        await recovered_device_plays(device)
+        assert device.faults_injected == {"hang": 1}
+
+    run_virtual(main())
+
+
+async def recovered_device_plays(device):
+    """A failed device refuses everything, and after recovery plays an episode to success."""
+    for call in (
+        device.reset(TASK, deadline_s=1.0),
+        device.observe(deadline_s=1.0),
+        device.act(LAUNCHER_TYPE, deadline_s=1.0),
+        device.check(TASK, deadline_s=1.0),
+    ):
+        with pytest.raises(DeviceLostError, match="call recover first"):
+            await call
+    await device.recover(deadline_s=300.0)
+    with pytest.raises(DeviceRejectedError, match="call reset first"):
+        await device.observe(deadline_s=30.0)
+    await device.recover(deadline_s=300.0)
+    await device.reset(TASK, deadline_s=120.0)
+    observation = await device.observe(deadline_s=30.0)
+    await device.act(tap_on(observation, "Clock"), deadline_s=30.0)
+    assert (await device.check(TASK, deadline_s=30.0)).success
+
+
+def test_a_crash_loses_the_device_at_once_and_the_action_with_it(applied):
+    async def main():
+        device, _ = await started(Injection("crash", step=1))
+        await device.act(LAUNCHER_TYPE, deadline_s=30.0)
+        with pytest.raises(DeviceLostError, match="crashed during act"):
+            await device.act(LAUNCHER_TYPE, deadline_s=30.0)
+        assert now() == 0.0
+        assert len(applied) == 1
+        await recovered_device_plays(device)
+        assert device.faults_injected == {"crash": 1}
+
+    run_virtual(main())
+
+
+def test_an_offline_device_cannot_be_recovered_before_it_is_back():
+    async def main():
+        profile = replace(latency_profile("stream"), slowness_sigma=0.0, straggler_rate=0.0)
+        device, _ = await started(Injection("offline"), latency=profile, offline_s=(100.0, 100.0))
+        with pytest.raises(DeviceLostError, match="went offline during act"):
+            await device.act(LAUNCHER_TYPE, deadline_s=30.0)
+        start_s = now()
+        with pytest.raises(DeviceLostError, match="still offline after 40 s"):
+            await device.recover(deadline_s=40.0)
+        assert now() - start_s == pytest.approx(40.0)
+        await device.recover(deadline_s=300.0)
+        assert 100.0 < now() - start_s < 160.0  # Back after 100 s, then the restart.
+        await device.reset(TASK, deadline_s=120.0)
+        assert device.faults_injected == {"offline": 1}
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_blank_frame_is_refused_never_returned(seed):
+    async def main():
+        device, first = await started(Injection("blank_frame", step=1), seed=seed)
+        await device.act(tap_on(first, "Clock"), deadline_s=30.0)
+        with pytest.raises(ObservationError, match="one colour"):
+            await device.observe(deadline_s=30.0)
+        await recovered_device_plays(device)
+        assert device.faults_injected == {"blank_frame": 1}
+
+    run_virtual(main())
+
+
+def test_blank_means_one_colour_everywhere():
+    width, height = SIZE
+    for level in (0, 255, 17):
+        assert is_blank(Frame(np.full((height, width, 3), level, np.uint8)))
+    tinted = np.full((height, width, 3), (20, 30, 40), np.uint8)
+    assert is_blank(Frame(tinted))
+    dotted = tinted.copy()
+    dotted[201, 97] = 0  # Off the coarse grid.
+    assert not is_blank(Frame(dotted))
+
+
+def test_a_stale_frame_shows_the_screen_before_with_the_present_tree():
+    async def main():
+        device, first = await started(Injection("stale_frame", step=1))
+        await device.act(tap_on(first, "Clock"), deadline_s=30.0)
+        stale = await device.observe(deadline_s=30.0)
+        fresh = await device.observe(deadline_s=30.0)
+        assert stale.frame.content_hash == first.frame.content_hash
+        assert fresh.frame.content_hash != first.frame.content_hash
+        assert (stale.app, stale.elements) == ("clock", fresh.elements)
+        assert device.faults_injected == {"stale_frame": 1}
+
+    run_virtual(main())
+
+
+def test_the_first_screen_of_an_episode_is_never_one_of_the_episode_before():
+    async def main():
+        device, first = await started(Injection("stale_frame", episode=1, step=0))
+        await device.act(tap_on(first, "Clock"), deadline_s=30.0)
+        await device.observe(deadline_s=30.0)
+        await device.reset(TASK, deadline_s=120.0)
+        again = await device.observe(deadline_s=30.0)
+        assert again.frame.content_hash == first.frame.content_hash
+        assert device.faults_injected == {}
+
+    run_virtual(main())
+
+
+def test_a_lost_tap_changes_nothing_and_says_nothing(applied):
+    async def main():
+        device, first = await started(Injection("lost_tap"))
+        await device.act(tap_on(first, "Clock"), deadline_s=30.0)
+        assert (await device.observe(deadline_s=30.0)).frame.content_hash == first.frame.content_hash
+        assert applied == []
+        await device.act(tap_on(first, "Clock"), deadline_s=30.0)
+        assert (await device.check(TASK, deadline_s=30.0)).success
+        assert device.faults_injected == {"lost_tap": 1}
+
+    run_virtual(main())
+
+
+def test_a_slow_reset_takes_ten_times_as_long_and_works():
+    async def reset_s(*injections):
+        device = make_device(*injections, latency=latency_profile("stream"))
+        await device.reset(TASK, deadline_s=1200.0)
+        assert device.faults_injected == {injection.kind: 1 for injection in injections}
+        return now()
+
+    assert run_virtual(reset_s(Injection("slow_reset"))) == pytest.approx(10 * run_virtual(reset_s()))
+
+
+def test_a_failing_recovery_can_be_tried_again():
+    async def main():
+        device, _ = await started(Injection("crash"), Injection("hang", call="recover"))
+        with pytest.raises(DeviceLostError):
+            await device.act(LAUNCHER_TYPE, deadline_s=30.0)
+        with pytest.raises(DeviceHungError, match="recover was not done"):
+            await device.recover(deadline_s=50.0)
+        await recovered_device_plays(device)
+
+    run_virtual(main())
+
+
+def test_a_point_off_the_screen_is_refused_as_a_device_error():
+    async def main():
+        device, _ = await started()
+        with pytest.raises(DeviceRejectedError, match=r"1\.5"):
+            await device.act(Action(ActionKind.TAP, touch=(1.5, 0.5)), deadline_s=30.0)
+        await device.recover(deadline_s=30.0)
+
+    run_virtual(main())
+
+
+def test_injections_are_found_by_episode_and_step_and_happen_once():
+    injector = FaultInjector(
+        FaultPlan(script=(Injection("hang", episode=1, step=2), Injection("crash", step=1))), seed=0
+    )
+    seen = []
+    for episode in range(3):
+        assert injector.draw("reset") is None
+        for step in range(4):
+            assert injector.draw("observe") is None
+            seen.append((episode, step, injector.draw("act")))
+    assert [entry for entry in seen if entry[2]] == [(0, 1, "crash"), (1, 2, "hang")]
+
+
+def test_drawn_faults_come_at_their_rates_and_on_the_calls_they_can_happen_to():
+    rates = {"hang": 0.02, "crash": 0.04, "offline": 0.02, "blank_frame": 0.05, "stale_frame": 0.06, "lost_tap": 0.07}
+    injector = FaultInjector(FaultPlan(**rates, slow_reset=0.3), seed=1)
+    found: Counter[tuple[str, str]] = Counter()
+    num_episodes, num_steps = 2_000, 10
+    for _ in range(num_episodes):
+        found["reset", injector.draw("reset") or ""] += 1
+        found["observe", injector.draw("observe") or ""] += 1
+        for _ in range(num_steps):
+            found["act", injector.draw("act") or ""] += 1
+            found["observe", injector.draw("observe") or ""] += 1
+    for kind, rate in rates.items():
+        per_step = (found["act", kind] + found["observe", kind]) / (num_episodes * num_steps)
+        assert per_step == pytest.approx(rate, rel=0.15), kind
+    for kind in ("hang", "crash", "offline"):
+        assert found["act", kind] / (found["act", kind] + found["observe", kind]) == pytest.approx(0.5, abs=0.1)
+        assert found["reset", kind] / num_episodes == pytest.approx(rates[kind], abs=0.01)
+    assert found["reset", "slow_reset"] / num_episodes == pytest.approx(0.3, abs=0.04)
+    assert found["act", "blank_frame"] == found["act", "stale_frame"] == found["observe", "lost_tap"] == 0
+
+
+def test_the_same_seed_draws_the_same_faults():
+    def faults(seed):
+        injector = FaultInjector(FaultPlan(hang=0.2, lost_tap=0.2, stale_frame=0.2), seed=seed)
+        return [injector.draw(call) for call in ("reset", *("observe", "act") * 50)]
+
+    assert faults(1) == faults(1)
+    assert faults(1) != faults(2)
+
+
+def test_a_fault_plan_has_the_names_and_defaults_of_the_config():
+    assert FaultPlan(**FaultsConfig().model_dump()) == FaultPlan()
+    assert set(FaultsConfig.model_fields) == set(FAULT_KINDS)
+
+
+def test_impossible_fault_plans_are_refused():
+    with pytest.raises(ConfigError, match=r"rate of hang.*1\.5"):
+        FaultPlan(hang=1.5)
+    with pytest.raises(ConfigError, match=r"per step add up to 1\.2"):
+        FaultPlan(hang=0.6, lost_tap=0.6)
+    with pytest.raises(ConfigError, match="only happen to `observe`"):
+        Injection("blank_frame", call="act")
+    with pytest.raises(ConfigError, match="unknown fault"):
+        Injection("explode")
+
+
+def test_a_faulty_fleet_never_shows_a_blank_screen_and_always_comes_back():
+    async def play(device, verdicts, faults):
+        for _ in range(15):
+            try:
+                await device.reset(TASK, deadline_s=120.0)
+                observation = await device.observe(deadline_s=30.0)
+                while not (await device.check(TASK, deadline_s=30.0)).success:
+                    await device.act(tap_on(observation, "Clock"), deadline_s=30.0)
+                    assert not is_blank((await device.observe(deadline_s=30.0)).frame)
+                verdicts.append(device.name)
+            except DeviceError as error:
+                faults[error.fault] += 1
+                while True:
+                    try:
+                        await device.recover(deadline_s=300.0)
+                        break
+                    except DeviceError as again:
+                        faults[f"recover {again.fault}"] += 1
+
+    async def main():
+        rates = {"hang": 0.03, "crash": 0.05, "offline": 0.05, "blank_frame": 0.05, "lost_tap": 0.1, "slow_reset": 0.05}
+        devices = [make_device(name=f"phone-{n}", latency=latency_profile("emulator"), **rates) for n in range(12)]
+        verdicts, faults = [], Counter()
+        await asyncio.gather(*(play(device, verdicts, faults) for device in devices))
+        return len(verdicts), faults, now()
+
+    num_done, faults, elapsed_s = run_virtual(main())
+    assert num_done + faults["hung"] + faults["lost"] + faults["no_observation"] == 12 * 15
+    assert min(faults["hung"], faults["lost"], faults["no_observation"]) > 0
+    assert num_done > 90
+    assert elapsed_s > 600.0
+    assert run_virtual(main()) == (num_done, faults, elapsed_s)
+
+
+# --- the fake device ---
+
+
+def test_the_fake_counts_taps_and_says_success_at_exactly_the_number_asked_for():
+    async def main():
+        device, task = FakeDevice(), fake_task(taps=2)
+        await device.reset(task, deadline_s=1.0)
+        seen = []
+        for _ in range(3):
+            await device.act(TAP, deadline_s=1.0)
+            verdict = await device.check(task, deadline_s=1.0)
+            observation = await device.observe(deadline_s=1.0)
+            seen.append((verdict.success, verdict.side_effects, observation.elements[0].text))
+        assert seen == [(False, (), "1"), (True, (), "2"), (False, ("count",), "3")]
+        await device.act(Action(ActionKind.BACK), deadline_s=1.0)
+        await device.act(Action(ActionKind.TAP, touch=(0.5, 0.1)), deadline_s=1.0)
+        assert device.count == 0
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("call", ["reset", "observe", "act", "check", "recover"])
+@pytest.mark.parametrize("error", [DeviceLostError, DeviceHungError, DeviceRejectedError, ObservationError])
+def test_the_fake_fails_where_it_is_told_to_and_comes_back(call, error):
+    async def main():
+        device, task = FakeDevice(failures=(Failure(call, 0, error),), call_s=0.125), fake_task()
+        if call not in ("reset", "recover"):
+            await device.reset(task, deadline_s=1.0)
+        start_s = now()
+        made = {
+            "reset": lambda: device.reset(task, deadline_s=2.0),
+            "observe": lambda: device.observe(deadline_s=2.0),
+            "act": lambda: device.act(TAP, deadline_s=2.0),
+            "check": lambda: device.check(task, deadline_s=2.0),
+            "recover": lambda: device.recover(deadline_s=2.0),
+        }[call]
+        with pytest.raises(error, match=f"{call} number 0 fails"):
+            await made()
+        assert now() - start_s == (2.0 if error is DeviceHungError else 0.125)
+        with pytest.raises(DeviceLostError, match="call recover first"):
+            await device.reset(task, deadline_s=1.0)
+        await device.recover(deadline_s=1.0)
+        await device.reset(task, deadline_s=1.0)
+        assert device.actions == []
+
+    run_virtual(main())
+
+
+def test_the_fake_hangs_when_its_calls_take_longer_than_the_deadline():
+    async def main():
+        device = FakeDevice(call_s=3.0)
+        with pytest.raises(DeviceHungError):
+            await device.reset(fake_task(), deadline_s=2.0)
+        assert now() == 2.0
+
+    run_virtual(main())
+
+
+def test_the_fake_refuses_tasks_of_other_suites():
+    async def main():
+        with pytest.raises(DeviceRejectedError, match="fake_task"):
+            await FakeDevice().reset(TASK, deadline_s=1.0)
+
+    run_virtual(main())
