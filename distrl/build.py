@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from distrl.actions import CODECS, ActionCodec
 from distrl.config import BrowserDeviceConfig, RunConfig, SimDeviceConfig
@@ -12,6 +13,7 @@ from distrl.evaluate import EvaluationSetup
 from distrl.judge import StateJudge
 from distrl.replay import Replay, ReplaySettings
 from distrl.tasks import TaskStream, TaskSuite, read_task_set
+from distrl.types import Action, Observation, Task
 
 if TYPE_CHECKING:
     from distrl.policy.base import Policy
@@ -129,14 +131,51 @@ def build_policy(config: RunConfig, path: str | Path | None = None, *, seed: int
             max_action_tokens=settings.max_action_tokens,
         )
     policy = HuggingFacePolicy.load(
-        Path(source), max_action_tokens=settings.max_action_tokens, seed=seed, cache_bytes=0
+        Path(source), max_action_tokens=settings.max_action_tokens, seed=seed
     )
-    policy.show(screenshot=settings.screenshot, ui_tree=settings.ui_tree)
     return policy
 
 
-def _vocabulary(config: RunConfig) -> list[str]:
-    """The words a new tokenizer should know whole; others fall apart into pieces, and still round-trip."""
-    from distrl.device.sim.words import vocabulary
+def build_demonstrator(
+    config: RunConfig, suite: TaskSuite
+) -> Callable[[Task], tuple[Task, list[tuple[Observation, Action, bool]]]]:
+    """What solves a task by script: the task as set up, and (screen, action, whether it was a mistake) per step.
 
-    return list(vocabulary())
+    Raises:
+        TaskError: this kind of device has no oracle for a task that is asked for.
+    """
+    if isinstance(config.device, SimDeviceConfig):
+        from distrl.device.sim.tasks.demonstrations import run_oracle
+
+        screen, phones = config.device.screen, cast("Any", suite)
+
+        def on_phone(task: Task) -> tuple[Task, list[tuple[Observation, Action, bool]]]:
+            steps = run_oracle(phones, task, size=screen, detour_rate=config.sft.detour_rate, seed=config.seed)
+            return task, [(step.observation, step.action, step.mistake) for step in steps]
+
+        return on_phone
+    from distrl.device.browser.demonstrations import page_demonstrator
+
+    return page_demonstrator(config.device, config.workers.deadlines)
+
+
+def _vocabulary(config: RunConfig) -> list[str]:
+    """The words a new tokenizer knows whole: the simulated world's, and what its tasks and screens say.
+
+    Others fall apart into pieces, and still round-trip. Held-out words are in it, as they are in any large model's
+    vocabulary; no training task or screen shows them, so their embeddings stay as random as they began.
+    """
+    from distrl.device.sim.tasks.demonstrations import run_oracle
+    from distrl.device.sim.tasks.suite import SimSuite
+    from distrl.device.sim.words import every_word
+
+    words: dict[str, None] = dict.fromkeys(every_word())
+    suite = SimSuite()
+    for template in suite.splits()["train"]:
+        for seed in range(2):
+            task = suite.make_task(template, split="train", seed=seed)
+            words[task.instruction] = None
+            for step in run_oracle(suite, task):
+                for element in step.observation.elements or ():
+                    words[element.text] = words[element.content_description] = None
+    return list(words)

@@ -66,13 +66,22 @@ class Checkpoints:
         self._folder = Path(folder)
         self._keep_last = keep_last
 
-    def save(self, checkpoint: Checkpoint, *, score: float | None = None) -> Path:
+    def save(
+        self,
+        step: int,
+        *,
+        tensors: Mapping[str, Mapping[str, Tensor]],
+        arrays: Mapping[str, NDArray[Any]] | None = None,
+        state: Mapping[str, Any] | None = None,
+        score: float | None = None,
+    ) -> Path:
         """Writes a checkpoint and returns its folder; with a `score` above the best so far it becomes the best.
 
-        Raises `CheckpointError` when its step was saved before, a value is no JSON, or the disk refuses; what was
-        saved before stays valid.
+        Args are the fields of `Checkpoint`. Raises `CheckpointError` when the step was saved before, a value is no
+        JSON, or the disk refuses; what was saved before stays valid.
         """
-        path = self._path(checkpoint.step)
+        checkpoint = Checkpoint(step, tensors, arrays or {}, state or {})
+        path = self._path(step)
         if path.exists():
             raise CheckpointError(f"a step is saved once, {path} exists: save a later step, or delete it first")
         try:
@@ -82,16 +91,16 @@ class Checkpoints:
                 _write(aside, checkpoint)
         except (OSError, SafetensorError) as error:
             raise CheckpointError(
-                f"the checkpoint of step {checkpoint.step} could not be written to {self._folder} ({error}): free "
+                f"the checkpoint of step {step} could not be written to {self._folder} ({error}): free "
                 f"space and resume; {self._advice(None)}"
             ) from error
         except (TypeError, ValueError) as error:
             raise CheckpointError(
-                f"a checkpoint's state must be JSON values, finite numbers and arrays, step {checkpoint.step} has "
+                f"a checkpoint's state must be JSON values, finite numbers and arrays, step {step} has "
                 f"another ({error}): convert it first"
             ) from error
         if score is not None:
-            self.mark_best(checkpoint.step, score)
+            self.mark_best(step, score)
         self._retain()
         return path
 

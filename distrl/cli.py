@@ -58,7 +58,7 @@ def _program(
 
 
 def _resolve(config: Path, overrides: list[str] | None, dry_run: bool) -> RunConfig:
-    from distrl.config import load_config, to_yaml
+    from distrl.config_file import load_config, to_yaml
 
     resolved = load_config(config, overrides)
     if dry_run:

@@ -1,22 +1,14 @@
 """Every setting of a run: one model per part, strict, with its unit and range under each field.
 
-    load_config(path, overrides) -> RunConfig -> to_yaml(config) -> the run folder's config.yaml
-
-Unknown keys are errors that name the near miss. Nothing heavy is imported here: `distrl --help` reads it.
+`distrl.config_file` reads them from YAML. Nothing heavy is imported here.
 """
 
 from __future__ import annotations
 
-import difflib
-import types
-import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from distrl.errors import ConfigError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
@@ -85,10 +77,15 @@ class DeadlinesConfig(Settings):
     """How long one device call may take, in seconds, before the device counts as hung."""
 
     reset_s: PositiveFloat = 120.0
+    """Setting a task up."""
     observe_s: PositiveFloat = 30.0
+    """A screenshot with its UI tree."""
     act_s: PositiveFloat = 30.0
+    """One touch, text or key, and its settling."""
     check_s: PositiveFloat = 30.0
+    """Judging the present state."""
     recover_s: PositiveFloat = 300.0
+    """A restart."""
 
 
 class TasksConfig(Settings):
@@ -200,7 +197,9 @@ class AlgorithmConfig(Settings):
     mode: Literal["async", "sync"] = "async"
     """`sync`: every phone finishes its episode before the next update."""
     returns: Literal["retrace", "vtrace", "td", "monte_carlo"] = "retrace"
+    """Estimator of advantages and value targets; the others are ablations."""
     policy_loss: Literal["retrace_pg", "ppo_clip", "decoupled_ppo", "awr"] = "retrace_pg"
+    """Objective of the policy."""
     gamma: Fraction = 0.95
     """Discount per step."""
     trace_lambda: Fraction = 0.95
@@ -234,9 +233,13 @@ class LearnerConfig(Settings):
     micro_batch_steps: Annotated[int, Field(ge=1)] = 64
     """Steps per forward and backward pass; bounds memory."""
     learning_rate: PositiveFloat = 3e-4
+    """Of the policy, at its highest."""
     value_learning_rate: PositiveFloat = 1e-3
+    """Of the value heads, at its highest."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    """Decoupled weight decay of AdamW."""
     max_grad_norm: PositiveFloat = 1.0
+    """Gradients of policy and of value heads are each clipped to this norm."""
     warmup_updates: Annotated[int, Field(ge=0)] = 20
     """Updates over which the learning rates rise from 0."""
     final_learning_rate: Fraction = 0.1
@@ -271,6 +274,7 @@ class EvaluationConfig(Settings):
         "held_out_templates",
         "held_out_app",
     )
+    """Splits of the evaluations before and after training."""
     num_devices: Annotated[int, Field(ge=1)] = 8
     """Phones of the evaluator, apart from the worker's."""
     temperature: Annotated[float, Field(ge=0.0)] = 0.0
@@ -281,6 +285,7 @@ class CheckpointConfig(Settings):
     """The whole state, atomically."""
 
     every_updates: Annotated[int, Field(ge=1)] = 200
+    """Updates between checkpoints."""
     keep_last: Annotated[int, Field(ge=1)] = 2
     """Newest checkpoints kept, besides the best."""
 
@@ -298,9 +303,13 @@ class SftConfig(Settings):
     """Cloning demonstrations of the scripted oracles."""
 
     demos_per_template: Annotated[int, Field(ge=1)] = 8
+    """Demonstrations per training template."""
     epochs: PositiveFloat = 4.0
+    """Passes over the demonstrations."""
     batch_steps: Annotated[int, Field(ge=1)] = 32
+    """Steps per update."""
     learning_rate: PositiveFloat = 1e-3
+    """At its highest; falls linearly to a tenth."""
     detour_rate: Fraction = 0.1
     """Chance per step that the demonstrator first errs and then recovers; the wrong step itself is not cloned."""
 
@@ -309,6 +318,7 @@ class RunConfig(Settings):
     """One run, whole."""
 
     seed: int = 0
+    """Of everything random: new policies, sampling, task order, replay, devices."""
     device: DeviceConfig = SimDeviceConfig()
     tasks: TasksConfig = TasksConfig()
     policy: PolicyConfig = PolicyConfig()
@@ -321,6 +331,14 @@ class RunConfig(Settings):
     checkpoint: CheckpointConfig = CheckpointConfig()
     store: StoreConfig = StoreConfig()
     sft: SftConfig = SftConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _the_simulated_phone_is_the_default(cls, raw: Any) -> Any:
+        """So that `device.latency=stream` works without saying the kind."""
+        if isinstance(raw, dict) and isinstance(raw.get("device"), dict) and "kind" not in raw["device"]:
+            return {**raw, "device": {"kind": "sim", **raw["device"]}}
+        return raw
 
     @model_validator(mode="after")
     def _combinations_make_sense(self) -> RunConfig:
@@ -363,107 +381,3 @@ class RunConfig(Settings):
             if not holds:
                 raise ValueError(message)
         return self
-
-
-def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
-    """Reads a YAML file and applies `key.path=value` overrides (values are YAML).
-
-    Raises:
-        ConfigError: the file is missing or no YAML mapping, a key is unknown, a value impossible, or two settings
-            contradict each other; names every offending key, its value and the near miss.
-    """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
-        known = ", ".join(sorted(str(found) for found in Path("configs").glob("*.yaml"))) or "none in ./configs"
-        raise ConfigError(f"no config file {path}; there are: {known}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise ConfigError(f"{path} is not a YAML file: {error}") from None
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path} must hold a mapping of settings, not {type(raw).__name__}")
-    for override in overrides or []:
-        _apply_override(raw, override)
-    return parse_config(raw, source=str(path))
-
-
-def parse_config(raw: dict[str, Any], *, source: str = "config") -> RunConfig:
-    """Validates a mapping of settings; raises `ConfigError` as `load_config` does."""
-    try:
-        return RunConfig.model_validate(raw)
-    except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
-        raise ConfigError(f"{source}:\n" + "\n".join(f"  {line}" for line in lines)) from None
-
-
-def to_yaml(config: RunConfig) -> str:
-    """The resolved config, every default written out."""
-    text: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    return text
-
-
-def _apply_override(raw: dict[str, Any], override: str) -> None:
-    key, separator, value = override.partition("=")
-    if not separator or not key.strip():
-        raise ConfigError(f"--set takes key=value, for example learner.batch_size=16; got {override!r}")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override!r}: the value is no YAML: {error}") from None
-    *parents, last = key.strip().split(".")
-    node = raw
-    for parent in parents:
-        child = node.setdefault(parent, {})
-        if not isinstance(child, dict):
-            raise ConfigError(f"--set {override!r}: {parent} is a value, not a group of settings")
-        node = child
-    node[last] = parsed
-
-
-def _explain(problem: Any) -> str:
-    location = [part for part in problem["loc"] if not (isinstance(part, str) and part in ("sim", "browser"))]
-    key = ".".join(str(part) for part in location)
-    if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(location[-1]), _known_keys(location[:-1]), n=1)
-        elsewhere = [full for full in _all_keys() if full.split(".")[-1] == str(location[-1])]
-        if near:
-            return f"unknown setting {key}; did you mean {'.'.join([*map(str, location[:-1]), near[0]])}?"
-        if elsewhere:
-            return f"unknown setting {key}; did you mean {elsewhere[0]}?"
-        return f"unknown setting {key}; known here: {', '.join(_known_keys(location[:-1]))}"
-    message = problem["msg"].removeprefix("Value error, ")
-    if not key:
-        return message
-    return f"{key} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
-
-
-def _models_of(annotation: Any) -> list[type[Settings]]:
-    if isinstance(annotation, type) and issubclass(annotation, Settings):
-        return [annotation]
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, Annotated):
-        return [model for part in typing.get_args(annotation) for model in _models_of(part)]
-    return []
-
-
-def _known_keys(location: list[Any]) -> list[str]:
-    models: list[type[Settings]] = [RunConfig]
-    for part in location:
-        models = [
-            child
-            for model in models
-            if part in model.model_fields
-            for child in _models_of(model.model_fields[part].annotation)
-        ]
-    return sorted({name for model in models for name in model.model_fields})
-
-
-def _all_keys() -> list[str]:
-    def walk(model: type[Settings], prefix: str) -> list[str]:
-        keys: list[str] = []
-        for name, info in model.model_fields.items():
-            children = _models_of(info.annotation)
-            keys.append(prefix + name)
-            for child in children:
-                keys.extend(walk(child, f"{prefix}{name}."))
-        return keys
-
-    return walk(RunConfig, "")

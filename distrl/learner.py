@@ -175,9 +175,7 @@ class Learner:
                 worst = max(worst, float(difference_A.abs().max()))
         return worst
 
-    def refuse_mismatch(
-        self, trajectories: Sequence[TrainingTrajectory], policy: Policy | None = None
-    ) -> float:
+    def refuse_mismatch(self, trajectories: Sequence[TrainingTrajectory], policy: Policy | None = None) -> float:
         """Returns `mismatch`, or raises `LogProbMismatchError` naming it when it is above the tolerance.
 
         The caller sees to it that `policy` has the weights that acted in every step.

@@ -34,7 +34,8 @@ from distrl.build import (
     build_task_stream,
 )
 from distrl.checkpoint import Checkpoint, Checkpoints, flatten_optimizer_state, unflatten_optimizer_state
-from distrl.config import RunConfig, load_config, to_yaml
+from distrl.config import RunConfig
+from distrl.config_file import load_config, to_yaml
 from distrl.display import Display, Glance
 from distrl.durable import write_durably
 from distrl.errors import CheckpointError, PartStoppedError
@@ -264,13 +265,12 @@ class LocalRun:
             "evaluations": [evaluation.to_json() for evaluation in self.evaluations],
             "random": capture_random_state(),
             "attempt": self._attempt,
-            "last_episode": self.store.last_sequence(),
         }
         groups = {"policy": learner["policy"], "heads": learner["heads"], "optimizer": optimizer}
         if learner["proximal"]:
             groups["proximal"] = learner["proximal"]
         with self.metrics.timer("checkpoint/save_s"):
-            self.checkpoints.save(Checkpoint(self.learner.version, groups, arrays, state))
+            self.checkpoints.save(self.learner.version, tensors=groups, arrays=arrays, state=state)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Goes on where a checkpoint was taken: model, optimizer, replay, task order, counters, random state."""
@@ -296,11 +296,8 @@ class LocalRun:
 
     def _recover_unconsumed(self, loop: TrainingLoop) -> None:
         """Admits what was acknowledged after the checkpoint: it is in the store, and in no replay."""
-        for episode_id in self.store.ids_after(self._resume_after):
+        for episode_id in self.store.ids_after(self.progress.last_admitted):
             loop.admit(self.store.get(episode_id))
-
-    _resume_after = 0
-    """Sequence number of the newest episode the checkpoint knows; set on resume."""
 
     # Parts
 
@@ -477,15 +474,12 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool = False, display: Di
         if resume:
             _refuse_another_config(config, folder)
             checkpoints = Checkpoints(folder.checkpoints_path, keep_last=config.checkpoint.keep_last)
-            if checkpoints.latest() is None and any(folder.path.glob("episodes.sqlite")):
-                raise CheckpointError(f"{run_dir} has no checkpoint yet: start again in another folder")
             checkpoint = checkpoints.load()
         attempt = checkpoint.state["attempt"] + 1 if checkpoint else 0
         run = LocalRun(config, folder, display, attempt=attempt)
         try:
             if checkpoint is not None:
                 run.restore(checkpoint)
-                run._resume_after = checkpoint.state["last_episode"]  # noqa: SLF001
             with _stopping_on_signals(run):
                 run.train()
         finally:

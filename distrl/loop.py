@@ -60,6 +60,8 @@ class Progress:
     num_episodes: int = 0
     num_steps: int = 0
     num_successes: int = 0
+    last_admitted: str = ""
+    """Id of the newest trajectory that was offered to replay: where a resumed run goes on reading the store."""
     by_template: dict[str, list[int]] = field(default_factory=dict)
     """Template -> [successes, episodes] while training, exploration and penalties included."""
 
@@ -153,6 +155,7 @@ class TrainingLoop:
         """Takes in one finished episode; what replay refuses is counted by name, never silently dropped."""
         record = ReplayRecord.of(trajectory)
         self._metrics.count(f"replay/{self.replay.admit(record, self.learner.version)}")
+        self.progress.last_admitted = trajectory.id
         if trajectory.ending is Ending.ABORTED:
             return
         self.progress.num_episodes += 1

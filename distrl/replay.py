@@ -217,6 +217,23 @@ class Replay:
         self._evict(trajectory_id, "discarded")
         return True
 
+    @property
+    def num_unused(self) -> int:
+        """Trajectories present that no batch has held yet."""
+        return int(((self._uses == 0) & (self._priority > 0)).sum())
+
+    @property
+    def num_owed(self) -> float:
+        """How much training is due, in trajectories of average length: what to hold new episodes back by.
+
+        0 while the learner waits for data. Unlike `num_unused` it comes to 0 by training: draws follow priorities, so
+        that in a large buffer many trajectories are never drawn, and waiting for those would be waiting for ever.
+        """
+        if len(self) < self.settings.min_trajectories or not self._steps_admitted:
+            return 0.0
+        steps_owed = self.settings.replay_ratio * self._steps_admitted - self._steps_trained
+        return max(0.0, steps_owed * self._verdicts["admitted"] / self._steps_admitted)
+
     def stats(self) -> dict[str, float]:
         """Gives the numbers to plot: fill, pools, verdicts, evictions, reuse, ages and the spread of priorities."""
         present = np.fromiter(self._slot_of.values(), dtype=np.int64)

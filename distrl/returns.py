@@ -49,8 +49,7 @@ class _Steps(NamedTuple):
 
     @property
     def delta_BT(self) -> Tensor:
-        delta_BT = self.reward_BT + self.discount_BT * self.next_value_BT - self.value_BT
-        return torch.where(self.mask_BT, delta_BT, 0.0)
+        return self.reward_BT + self.discount_BT * self.next_value_BT - self.value_BT
 
 
 def _wide(tensor: Tensor) -> Tensor:
@@ -214,7 +213,7 @@ def monte_carlo(
     is_inside_BT = _next_column(mask_BT)
     tail_BT = torch.where(is_inside_BT, 0.0, steps.discount_BT * steps.next_value_BT)
     return_BT = _accumulate(steps.reward_BT + tail_BT, steps.discount_BT)
-    return Returns(torch.where(mask_BT, return_BT - steps.value_BT, 0.0), return_BT)
+    return Returns(return_BT - steps.value_BT, return_BT)
 
 
 @torch.no_grad()
@@ -313,4 +312,4 @@ def _masked_ratio(log_ratio_BT: Tensor, mask_BT: Tensor) -> Tensor:
             f"log_ratio_BT must have the shape of mask_BT, {list(mask_BT.shape)}, got {list(log_ratio_BT.shape)}; "
             "sum the token log-probabilities of each action first"
         )
-    return torch.where(mask_BT, importance_ratio(torch.where(mask_BT, log_ratio_BT, 0.0)), 0.0)
+    return torch.where(mask_BT, importance_ratio(log_ratio_BT), 0.0)

@@ -164,6 +164,11 @@ class Store:
         tail, values = where(wanted)
         return [row[0] for row in self._read(f"SELECT id FROM episodes {tail}", values)]  # noqa: S608
 
+    def ids_after(self, episode_id: str) -> list[str]:
+        """Ids of the episodes that arrived after this one, in order; all of them for an empty or unknown id."""
+        row = self._read("SELECT sequence FROM episodes WHERE id = ?", (episode_id,))
+        return self.ids(EpisodeFilter(after_sequence=row[0][0] if row else 0))
+
     def counts(self) -> StoreCounts:
         """How much the store holds; one pass over the metadata."""
         episodes = self._read(

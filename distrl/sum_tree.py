@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 class SumTree:
     """A sum tree over [pool, slot] that sets and draws many entries at once, each in O(log capacity).
 
-    Node 1 is the root, 2 and 3 the pools' roots; node i has children 2i and 2i + 1. Sums are always recomputed from
+    Nodes 2 and 3 are the roots of the pools; node i has children 2i and 2i + 1. Sums are always recomputed from
     children, never adjusted by differences: no drift, and a tree rebuilt from its leaves is equal to the last bit.
     """
 
@@ -34,7 +34,7 @@ class SumTree:
         """Sets masses, [N] each; the last counts where an entry is named twice."""
         nodes = self._first_leaf + pools * self._width + slots
         self._nodes[nodes] = masses
-        for _ in range(self._depth + 1):
+        for _ in range(self._depth):
             nodes = nodes >> 1
             self._nodes[nodes] = self._nodes[2 * nodes] + self._nodes[2 * nodes + 1]
 

@@ -5,9 +5,11 @@ import base64
 import importlib.util
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +18,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from distrl.config import BrowserDeviceConfig
+from distrl.config import BrowserDeviceConfig, DeadlinesConfig
 from distrl.device.base import Device
 from distrl.device.browser import ORACLE_TEMPLATES, BrowserDevice, BrowserSuite, oracle
 from distrl.device.browser import suite as suite_module
 from distrl.device.browser.chromium import Chromium, find_programs
+from distrl.device.browser.demonstrations import page_demonstrator
 from distrl.device.browser.page import elements_of
 from distrl.errors import (
     ConfigError,
@@ -124,6 +127,48 @@ def test_a_driver_that_never_starts_is_a_hung_device_and_is_ended_by_close(tmp_p
     assert not running(asyncio.run(play()))
 
 
+FAKE_DRIVER = """#!{python}
+import http.server, json
+class Driver(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if {code!r} == "silence":
+            return self.rfile.read()
+        body = json.dumps(dict(value=dict(error={code!r}, message="only this\\nand a long stack"))).encode()
+        self.send_response(500)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body if {code!r} != "garbage" else b"<" * len(body))
+server = http.server.HTTPServer(("127.0.0.1", 0), Driver)
+print("fake driver was started successfully on port", server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "message"),
+    [
+        ("session not created", DeviceRejectedError, r"only this; Chromium and its driver must be of one version.*apt"),
+        ("javascript error", DeviceRejectedError, r"session: javascript error: only this$"),
+        ("script timeout", DeviceHungError, r"session: script timeout: only this$"),
+        ("no such window", DeviceLostError, r"session: no such window: only this$"),
+        ("garbage", DeviceLostError, r"the browser is gone \(JSONDecodeError"),
+        ("silence", DeviceHungError, r"the browser did not answer /session within"),
+    ],
+)
+def test_what_the_driver_answers_is_told_apart_by_cause(tmp_path, code, kind, message):
+    driver = tmp_path / "chromedriver"
+    driver.write_text(FAKE_DRIVER.format(python=sys.executable, code=code))
+    driver.chmod(0o755)
+    chromium = Chromium("page-0", find_programs(driver, driver), scale=1)
+    try:
+        with pytest.raises(kind, match=message):
+            chromium.start(time.monotonic() + (3.0 if code == "silence" else CALL_S))
+    finally:
+        chromium.kill()
+    assert not running(chromium.driver_pid)
+
+
 # --- the suite ---
 
 
@@ -148,6 +193,14 @@ def test_held_out_pages_are_never_trained_on(suite):
 def test_an_unknown_page_is_named_with_the_nearest_one(suite):
     with pytest.raises(TaskError, match="'login-usr' is no MiniWoB\\+\\+ page; did you mean login-user"):
         BrowserSuite(train=["login-usr"])
+
+
+def test_training_on_a_page_usually_held_out_takes_it_out_of_the_held_out_ones(suite):
+    chosen = BrowserSuite(train=["click-test"])
+    assert chosen.templates_in("train") == ("click-test",)
+    assert set(chosen.templates_in("held_out_templates")) == set(suite.templates_in("held_out_templates")) - {
+        "click-test"
+    }
 
 
 def test_a_page_in_both_lists_is_refused(suite):
@@ -335,6 +388,18 @@ def test_every_scripted_page_is_solved_within_half_its_budget_and_not_before_any
     assert (before.success, before.failed) == (False, False)
     assert (verdict.success, verdict.failed, verdict.reason) == (True, False, "raw reward 1")
     assert num_steps <= task.max_steps / 2
+
+
+@pytest.mark.browser
+def test_demonstrations_carry_the_instruction_and_end_in_success_or_have_no_steps(suite):
+    require("miniwob", "chromium", "chromedriver")
+    demonstrate = page_demonstrator(BrowserDeviceConfig(), DeadlinesConfig())
+    task, steps = demonstrate(suite.make_task("login-user", seed=5, split="train"))
+    assert task.instruction.startswith('Enter the username "')
+    assert [action.kind for _, action, _ in steps] == ["tap", "type", "tap", "type", "tap"]
+    assert [steps[1][1].text, steps[3][1].text] == re.findall('"([^"]*)"', task.instruction)
+    # On this page ONE lies under TWO: the script touches TWO.
+    assert demonstrate(suite.make_task("click-test-2", seed=3, split="train"))[1] == []
 
 
 @pytest.mark.browser

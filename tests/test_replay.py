@@ -134,12 +134,12 @@ def test_without_successes_the_whole_batch_comes_from_the_rest() -> None:
 
 
 def test_importance_weights_undo_the_probability_that_was_really_used() -> None:
-    replay = filled(4, num_successes=1, success_share=0.5, beta_is=1.0, alpha=1.0)
-    set_by_id(replay, {"0": 1.0, "1": 1.0, "2": 2.0, "3": 4.0})
-    # P = 1/2 for the success (its quota), then 1/2 * (1, 2, 4) / 7; weights are 1 / (4 P), largest 1.
-    expected = {"0": 1 / 7, "1": 1.0, "2": 1 / 2, "3": 1 / 4}
+    replay = filled(4, num_successes=1, success_share=0.125, beta_is=1.0, alpha=1.0)
+    set_by_id(replay, {"0": 0.1, "1": 1.0, "2": 2.0, "3": 4.0})
+    # P = 1/8 for the success (its quota), then 7/8 * (1, 2, 4) / 7; weights go as 1 / P, largest 1.
+    expected = {"0": 1.0, "1": 1.0, "2": 1 / 2, "3": 1 / 4}
     for _ in range(20):
-        batch = replay.sample(28, 0)
+        batch = replay.sample(16, 0)
         assert batch.importance_weights.tolist() == pytest.approx([expected[name] for name in batch.ids])
 
 
@@ -334,6 +334,25 @@ def test_trained_steps_stay_within_the_replay_ratio_up_to_one_batch() -> None:
     assert replay.stats()["replay/steps_trained"] == trained
     assert replay.stats()["replay/steps_admitted"] == admitted
     assert replay.stats()["replay/replay_ratio"] == pytest.approx(trained / admitted)
+
+
+def test_training_owed_counts_average_trajectories_and_comes_to_zero_by_training() -> None:
+    replay = Replay(ReplaySettings(capacity=100, replay_ratio=2.0, min_trajectories=4))
+    for index in range(3):
+        replay.admit(record(index, num_steps=4), 0)
+    assert replay.num_owed == 0.0  # The learner waits for the minimum fill.
+    replay.admit(record(3, num_steps=8), 0)
+    assert replay.num_owed == pytest.approx(2 * 20 / 5)
+    while replay.may_sample(0):
+        replay.sample(2, 0)
+    assert replay.num_owed == 0.0
+
+
+def test_trajectories_that_no_batch_has_held_are_counted_as_unused() -> None:
+    replay = filled(6, capacity=10)
+    assert replay.num_unused == 6
+    batch = replay.sample(2, 0)
+    assert replay.num_unused == 6 - len(set(batch.ids))
 
 
 def test_sampling_from_nothing_and_batches_of_nothing_are_refused() -> None:

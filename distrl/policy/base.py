@@ -1,14 +1,14 @@
 """What every policy is: it acts, it can say how likely an action was, and its weights can be swapped.
 
-    PolicyInput* -> act -> Decision*                                            while collecting
-    PolicyInput, Decision -> encode -> EncodedStep -> collate -> PolicyBatch -> evaluate -> PolicyOutput    while learning
+    collecting: PolicyInput* -> act -> Decision*
+    learning:   PolicyInput, Decision -> encode -> EncodedStep* -> collate -> PolicyBatch -> evaluate -> PolicyOutput
 
 Shape legend: B steps, A action tokens (padded, the end token included), D size of the state representation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -102,8 +102,8 @@ class Policy(Protocol):
     def decision_for(self, text: str, *, temperature: float = 1.0) -> Decision:
         """The tokens of a demonstrated action; its behaviour log-probabilities are unknown and given as 0."""
 
-    def encode(self, policy_input: PolicyInput, decision: Decision | None, *, key: Hashable = None) -> EncodedStep:
-        """Encodes a recorded step, or returns it from the cache when `key` was seen; None for the state alone."""
+    def encode(self, policy_input: PolicyInput, decision: Decision | None) -> EncodedStep:
+        """Encodes a recorded step; None encodes the screen without an action, for its state alone."""
 
     def collate(self, steps: Sequence[EncodedStep]) -> PolicyBatch:
         """Pads encoded steps to a batch."""
@@ -119,6 +119,9 @@ class Policy(Protocol):
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
         """What the optimizer moves."""
+
+    def copy(self, *, seed: int) -> Policy:
+        """A second policy with equal weights, for another thread; `seed` starts its sampling."""
 
     def state(self) -> dict[str, Tensor]:
         """A copy of the weights by name, on the CPU."""

@@ -7,9 +7,9 @@ a representation [B, D] of the prompt alone.
 
 from __future__ import annotations
 
+import copy
 import math
-from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ class HuggingFacePolicy:
     """Acts and scores with a Hugging Face model; see `distrl.policy.base.Policy` for what each method promises.
 
     `seed` starts the generator that sampling draws from, so equal seeds and calls give equal actions.
-    `cache_bytes` bounds the encoded steps kept for the learner.
     """
 
     def __init__(
@@ -42,14 +41,12 @@ class HuggingFacePolicy:
         max_action_tokens: int = 24,
         seed: int = 0,
         version: int = 0,
-        cache_bytes: int = 256 * 2**20,
     ) -> None:
         self.model = model.eval()
         self.processor = processor
         self.max_action_tokens = max_action_tokens
         self.version = version
         self.generator = torch.Generator().manual_seed(seed)
-        self._encoded = EncodedCache(cache_bytes)
 
     @classmethod
     def load(cls, folder: Path, **settings: Any) -> HuggingFacePolicy:
@@ -64,10 +61,11 @@ class HuggingFacePolicy:
             raise PolicyError(f"{folder} holds no policy: config.json is missing; {remedy}")
         try:
             with _progress_bars_off():
-                processor = AutoProcessor.from_pretrained(folder)
-                model, info = AutoModelForImageTextToText.from_pretrained(
+                processor = AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
+                loaded: Any = AutoModelForImageTextToText.from_pretrained(
                     folder, output_loading_info=True, use_safetensors=True, dtype=torch.float32
                 )
+                model, info = loaded
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise PolicyError(f"the policy in {folder} cannot be loaded ({error}); {remedy}") from error
         wrong = {name: sorted(map(str, keys)) for name, keys in info.items() if keys}
@@ -82,6 +80,25 @@ class HuggingFacePolicy:
         with _progress_bars_off():
             self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
+
+    def copy(self, *, seed: int) -> HuggingFacePolicy:
+        """A second policy with equal weights, for another thread; `seed` starts its sampling.
+
+        The processor is shared: it keeps nothing between calls but caches, which are safe to share.
+        """
+        return HuggingFacePolicy(
+            copy.deepcopy(self.model),
+            self.processor,
+            max_action_tokens=self.max_action_tokens,
+            seed=seed,
+            version=self.version,
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> HuggingFacePolicy:
+        twin = self.copy(seed=0)
+        twin.generator.set_state(self.generator.get_state())
+        memo[id(self)] = twin
+        return twin
 
     @property
     def hidden_size(self) -> int:
@@ -117,18 +134,12 @@ class HuggingFacePolicy:
         zeros = np.zeros(len(ids), np.float32)
         return Decision(text, np.array(ids, np.int32), zeros, self.version, temperature)
 
-    def encode(self, policy_input: PolicyInput, decision: Decision | None, *, key: Hashable = None) -> EncodedStep:
-        """Encodes a recorded step; a `key` other than None names it in the cache, decision included."""
-        step = self._encoded.get(key) if key is not None else None
-        if step is None:
-            arrays = self.processor.encode(policy_input)
-            if decision is None:
-                step = EncodedStep(arrays, np.zeros(0, np.int32), 1.0)
-            else:
-                step = EncodedStep(arrays, decision.token_ids.astype(np.int32), decision.temperature)
-            if key is not None:
-                self._encoded.put(key, step)
-        return step
+    def encode(self, policy_input: PolicyInput, decision: Decision | None) -> EncodedStep:
+        """Encodes a recorded step, some 10 kB; None encodes the screen without an action."""
+        arrays = self.processor.encode(policy_input)
+        if decision is None:
+            return EncodedStep(arrays, np.zeros(0, np.int32), 1.0)
+        return EncodedStep(arrays, decision.token_ids.astype(np.int32), decision.temperature)
 
     def collate(self, steps: Sequence[EncodedStep]) -> PolicyBatch:
         """Pads encoded steps to a batch; a greedy step's temperature counts as 1, as its log-probabilities do."""
@@ -162,9 +173,8 @@ class HuggingFacePolicy:
         )
 
     def state_hidden(self, batch: PolicyBatch) -> Tensor:
-        """Encodes the screens and returns their states."""
-        inputs = {name: tensor for name, tensor in batch.inputs.items() if name != "input_ids"}
-        hidden_BD: Tensor = self.model.encode_screen(inputs).state
+        """The states alone, [B, D], with gradient; actions in the batch are not read."""
+        hidden_BD: Tensor = self.model(**batch.inputs, use_cache=False).state
         return hidden_BD.float()
 
     def supervised_loss(self, batch: PolicyBatch) -> Tensor:
@@ -212,49 +222,19 @@ class HuggingFacePolicy:
         )
 
 
-class EncodedCache:
-    """Keeps the most recently used encoded steps, up to a number of bytes."""
-
-    def __init__(self, capacity_bytes: int) -> None:
-        self._capacity_bytes = capacity_bytes
-        self._steps: OrderedDict[Hashable, EncodedStep] = OrderedDict()
-        self.nbytes = 0
-
-    def get(self, key: Hashable) -> EncodedStep | None:
-        """Returns the step kept under `key`, or None."""
-        step = self._steps.get(key)
-        if step is not None:
-            self._steps.move_to_end(key)
-        return step
-
-    def put(self, key: Hashable, step: EncodedStep) -> None:
-        """Keeps `step` under `key`, dropping the least recently used ones to stay within the bound."""
-        replaced = self._steps.pop(key, None)
-        self.nbytes += step.nbytes - (replaced.nbytes if replaced is not None else 0)
-        self._steps[key] = step
-        while self.nbytes > self._capacity_bytes and self._steps:
-            _, dropped = self._steps.popitem(last=False)
-            self.nbytes -= dropped.nbytes
-
-    def __len__(self) -> int:
-        return len(self._steps)
-
-
 @contextmanager
 def _progress_bars_off() -> Iterator[None]:
     """Hugging Face draws a bar for each file; a run has its own display."""
     shown = hf_logging.is_progress_bar_enabled()
-    hf_logging.disable_progress_bar()
+    hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         if shown:
-            hf_logging.enable_progress_bar()
+            hf_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _require_finite(state: Mapping[str, Tensor], what: str) -> None:
     for name, tensor in state.items():
         if not bool(torch.isfinite(tensor).all()):
-            raise PolicyError(
-                f"{what} must be finite: {name} holds NaN or infinity; go back to an earlier checkpoint"
-            )
+            raise PolicyError(f"{what} must be finite: {name} holds NaN or infinity; go back to an earlier checkpoint")

@@ -1,13 +1,13 @@
 """The prompt of text models: the same words for every family, so that results can be compared.
 
-    Task: Call Ann.
-    Past actions: tap 3; scroll down
-    App: contacts
-    Screen:
-    0 TextView "Contacts"
-    1 EditText "Search" [editable, focused]
-    7 Button "Call" [clickable]
-    Action:
+Task: Call Ann.
+Past actions: tap 3; scroll down
+App: contacts
+Screen:
+0 TextView "Contacts"
+1 EditText "Search" [editable, focused]
+7 Button "Call" [clickable]
+Action:
 """
 
 from __future__ import annotations

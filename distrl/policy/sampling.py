@@ -38,10 +38,9 @@ def sample_actions(
     rows = list(range(num_rows))
     open_rows = set(rows)
     end = model.config.eos_token_id
-    output = model(**inputs, use_cache=True)
-    for step in range(max_new_tokens):
-        if step:
-            output = model(input_ids=tokens[:, None], past_key_values=cache, use_cache=True)
+    call: dict[str, Any] = dict(inputs)
+    for _ in range(max_new_tokens):
+        output = model(**call, use_cache=True)
         cache = output.past_key_values
         tokens, log_probs, entropies = draw(output.logits[:, -1], temperature, generator)
         drawn = zip(rows, tokens.tolist(), log_probs.tolist(), entropies.tolist(), strict=True)
@@ -60,12 +59,11 @@ def sample_actions(
             rows = [row for row in rows if row in open_rows]
             cache.batch_select_indices(kept)
             tokens = tokens[kept]
+        call = {"input_ids": tokens[:, None], "past_key_values": cache}
     return actions
 
 
-def draw(
-    logits_BV: Tensor, temperature: float, generator: torch.Generator | None
-) -> tuple[Tensor, Tensor, Tensor]:
+def draw(logits_BV: Tensor, temperature: float, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
     """Draws one token per row; returns ids, log-probabilities and entropies, each [B]."""
     log_probs_BV = torch.log_softmax(logits_BV.float() / (temperature or 1.0), -1)
     probs_BV = log_probs_BV.exp()

@@ -107,7 +107,8 @@ class Chromium:
         self._folder = tempfile.mkdtemp(prefix="distrl-browser-")
         # An interpreter that exits without `kill` must not leave a browser behind.
         self._started: list[subprocess.Popen[bytes]] = []
-        self._finalizer = weakref.finalize(self, _remove, self._started, self._folder)
+        self._connections: list[http.client.HTTPConnection] = []
+        self._finalizer = weakref.finalize(self, _remove, self._started, self._connections, self._folder)
 
     @property
     def started(self) -> bool:
@@ -139,6 +140,7 @@ class Chromium:
             )
             self._started.append(process)
         self._connection = http.client.HTTPConnection("127.0.0.1", self._read_port(process, until))
+        self._connections.append(self._connection)
         options = {
             "binary": self._programs.chromium,
             "args": [*FLAGS, f"--user-data-dir={self._folder}/profile"],
@@ -180,8 +182,6 @@ class Chromium:
         with self._lock:
             self._killed = True
         self._finalizer()
-        if self._connection is not None:
-            self._connection.close()
 
     def _read_port(self, process: subprocess.Popen[bytes], until: float) -> int:
         """The port that the driver chose; it says so on its standard output."""
@@ -245,7 +245,7 @@ class Chromium:
         raise DeviceLostError(self._device, message)
 
 
-def _remove(started: list[subprocess.Popen[bytes]], folder: str) -> None:
+def _remove(started: list[subprocess.Popen[bytes]], connections: list[http.client.HTTPConnection], folder: str) -> None:
     """Kills the started drivers with all their descendants, reaps them, and removes the folder."""
     for process in started:
         give_up_at = time.monotonic() + _KILL_WAIT_S
@@ -258,6 +258,8 @@ def _remove(started: list[subprocess.Popen[bytes]], folder: str) -> None:
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+    for connection in connections:
+        connection.close()  # After the processes: whoever still waits for an answer has been told.
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -191,11 +191,10 @@ def _act(chromium: Chromium, action: Action, until: float) -> None:
         (x, y), (lift_x, lift_y) = _point(action.touch), _point(action.lift)
         wheel = {"type": "mouseWheel", "x": x, "y": y, "deltaX": x - lift_x, "deltaY": y - lift_y}
         chromium.command("Input.dispatchMouseEvent", wheel, until)
-        chromium.wait_for(page.NEXT_FRAME, until)
+        chromium.wait_for(page.NEXT_FRAME, until)  # The wheel is answered before the content has moved.
     elif action.kind == ActionKind.TYPE:
-        if chromium.run(page.CAN_TYPE, until):
-            # As an on-screen keyboard does: the text is committed whole, in any script.
-            chromium.command("Input.insertText", {"text": action.text}, until)
+        # As an on-screen keyboard does: committed whole, in any script, to the focused field and nowhere else.
+        chromium.command("Input.insertText", {"text": action.text}, until)
     elif action.kind == ActionKind.ENTER:
         key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
         chromium.command("Input.dispatchKeyEvent", {"type": "keyDown", "text": "\r", **key}, until)

@@ -51,13 +51,6 @@ STATUS: Final = """
 return {done: WOB_DONE_GLOBAL, reward: WOB_RAW_REWARD_GLOBAL, reason: String(WOB_REWARD_REASON || '')};
 """
 
-CAN_TYPE: Final = """
-const field = document.activeElement;
-return !!field && !field.readOnly && !field.disabled && (field.isContentEditable || field.tagName === 'TEXTAREA' ||
-  (field.tagName === 'INPUT' && !/^(button|submit|reset|image|checkbox|radio|range|color|file)$/.test(field.type)));
-"""
-"""Whether a keyboard would be up: the focus is in a text field."""
-
 READ_ELEMENTS: Final = r"""
 const [width, height] = arguments;
 const harness = new Set(['reward-display', 'sync-task-cover', 'click-canvas', 'query']);
@@ -77,7 +70,7 @@ function describe(el, tag, box) {
     (tag === 'input' && !buttons.test(type) && !/^(checkbox|radio|range|color|file)$/.test(type)));
   let text = '';
   if (type === 'checkbox' || type === 'radio') text = [...el.labels].map(label => label.textContent).join(' ');
-  else if (type === 'password') text = el.value;
+  else if (type === 'password') text = '\u2022'.repeat(el.value.length);
   else if (tag === 'select') text = el.selectedOptions.length ? el.selectedOptions[0].text : '';
   else if (tag === 'input' || tag === 'textarea') text = el.value;
   else text = el.textContent;

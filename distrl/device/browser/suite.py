@@ -71,7 +71,7 @@ class BrowserSuite:
 
     Args:
         train: names of the pages trained on.
-        held_out: names of the pages kept for evaluation.
+        held_out: names of the pages kept for evaluation; by default the usual ones that are not trained on.
 
     Raises:
         ConfigError: the package `miniwob` is not installed.
@@ -80,7 +80,9 @@ class BrowserSuite:
 
     name = "browser"
 
-    def __init__(self, train: Sequence[str] = TRAIN_TEMPLATES, held_out: Sequence[str] = HELD_OUT_TEMPLATES) -> None:
+    def __init__(self, train: Sequence[str] = TRAIN_TEMPLATES, held_out: Sequence[str] | None = None) -> None:
+        if held_out is None:
+            held_out = tuple(name for name in HELD_OUT_TEMPLATES if name not in train)
         for name in (*train, *held_out):
             _check_name(name)
         shared = sorted(set(train) & set(held_out))
@@ -97,6 +99,10 @@ class BrowserSuite:
     def templates(self) -> tuple[str, ...]:
         """Every page of the suite, trained on or held out."""
         return self._templates["train"] + self._templates["held_out_templates"]
+
+    def splits(self) -> dict[Split, tuple[str, ...]]:
+        """The names of the pages each split draws from."""
+        return dict(self._templates)
 
     def templates_in(self, split: Split) -> tuple[str, ...]:
         """Names of the pages this split draws from."""

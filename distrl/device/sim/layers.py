@@ -186,8 +186,8 @@ class SceneBuilder:
         self._place(self.screen.body, box, clip)
         if not self.state.focus:
             return
-        hidden = next((p for p in self.layout.placed[begin:]
-                       if p.node.key == self.state.focus and p.scroller is None and p.box[3] > clip[3]), None)  # fmt: skip
+        fields = (placed for placed in self.layout.placed[begin:] if placed.node.key == self.state.focus)
+        hidden = next((placed for placed in fields if placed.scroller is None and placed.box[3] > clip[3]), None)
         if hidden is not None:
             # The page is pushed up, as there is nothing to scroll.
             del self.layout.placed[begin:]

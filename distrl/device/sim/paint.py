@@ -162,7 +162,7 @@ class Painter:
 
     def _field(self, placed: Placed) -> None:
         node = placed.node
-        left, top, right, bottom = placed.box
+        left, top, _, bottom = placed.box
         focused = bool(node.key) and node.key == self.focus
         radius = (node.height or 52) / 2 if node.icon == "search" else node.radius
         self._round(placed.box, radius, self.palette["surface_low"])

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from distrl.device.sim import access, keyboard, raster, system
+from distrl.device.sim import access, keyboard, system
 from distrl.device.sim.app import App
 from distrl.device.sim.apps import APPS
 from distrl.device.sim.layers import Bars, Layer, Scene, SceneBuilder
@@ -68,7 +68,8 @@ class Phone:
         self._scene = self._frame = self._elements = None
 
     def snapshot(self) -> bytes:
-        """Everything about the phone but its size, as JSON."""
+        """Everything about the phone but its size, as JSON; looking at the screen never changes it."""
+        self._app.page(self._state)  # An app that was never shown gets its first page now rather than when drawn.
         return dump(self._state)
 
     def restore(self, snapshot: bytes) -> None:
@@ -77,7 +78,7 @@ class Phone:
 
     def fork(self) -> Phone:
         """A second phone in the same state; nothing is shared."""
-        return Phone(load(dump(self._state)), size=self.size, apps=self._apps)
+        return Phone(load(self.snapshot()), size=self.size, apps=self._apps)
 
     # Looking
 
@@ -161,6 +162,7 @@ class Phone:
     def apply(self, action: Action) -> None:
         """Does one action. COMPLETE and IMPOSSIBLE touch nothing; raises `ActionError` for a point off the screen."""
         focus = self._state.focus
+        floating = system.heads_up(self._state)
         kind = action.kind
         if kind is ActionKind.TAP:
             self._tap(*self._pixel(action.touch))
@@ -178,6 +180,8 @@ class Phone:
             self.home()
         else:
             return
+        if floating is not None:
+            floating.heads_up = False  # It floats for one action; from then on it waits in the shade.
         self.refresh()
         self._settle(focus)
 

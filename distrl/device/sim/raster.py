@@ -61,10 +61,10 @@ def _wallpaper(number: int, width: int, height: int, dark: bool) -> Image.Image:
         first = min(int(place), 1)
         column.putpixel((0, y), theme.mix(stops[first], stops[first + 1], place - first))
     image = column.resize((width, height), Image.Resampling.NEAREST)
-    for x, y, radius, color in ((0.95, 0.2, 0.55, stops[2]), (0.05, 0.72, 0.7, stops[0])):
-        reach = max(1, round(radius * width))
+    for center_x, center_y, share, color in ((0.95, 0.2, 0.55, stops[2]), (0.05, 0.72, 0.7, stops[0])):
+        reach = max(1, round(share * width))
         veil = _round_mask(2 * reach, 2 * reach, reach, 0).point([value * 60 // 255 for value in range(256)])
-        image.paste(color, (round(x * width) - reach, round(y * height) - reach), veil)
+        image.paste(color, (round(center_x * width) - reach, round(center_y * height) - reach), veil)
     return image
 
 

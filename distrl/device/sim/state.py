@@ -12,6 +12,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 
+END_DP = 1_000_000.0
+"""A scroll offset beyond every list: shows its end."""
+
+
 @dataclass(slots=True)
 class Page:
     """One entry of an app's back stack."""

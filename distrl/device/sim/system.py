@@ -131,10 +131,6 @@ def _tile(label: str, icon_name: str, on: bool, on_tap: Handler) -> Node:
     return tile
 
 
-def _clear(state: SystemState) -> None:
-    state.notifications.clear()
-
-
 def shade(state: SystemState, apps: Mapping[str, App]) -> Node:
     """Quick toggles and the list of notifications."""
     settings = state.settings
@@ -144,9 +140,9 @@ def shade(state: SystemState, apps: Mapping[str, App]) -> Node:
         return _tile(label, icon_name, on, partial(setattr, settings, name, not on))
 
     cards = [notification_card(state, apps, entry, floating=False) for entry in state.notifications]
-    below = [row([text("Notifications", bold=True, color="muted", grow=1),
-                  *([button("Clear all", on_tap=partial(_clear, state), filled=False, key="clear_all")] if cards else [])],
-                 height=40)]  # fmt: skip
+    heading: list[Node] = [text("Notifications", bold=True, color="muted", grow=1)]
+    if cards:
+        heading.append(button("Clear all", on_tap=state.notifications.clear, filled=False, key="clear_all"))
     return column(
         [
             status_bar(state),
@@ -158,7 +154,7 @@ def shade(state: SystemState, apps: Mapping[str, App]) -> Node:
                         [tile("Silence", "do_not_disturb", "do_not_disturb"), tile("Dark", "moon", "dark_theme")],
                         gap=10,
                     ),
-                    *below,
+                    row(heading, height=40),
                 ],
                 gap=10,
                 padding=14,

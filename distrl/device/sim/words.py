@@ -155,7 +155,7 @@ _TRAIN: Final[dict[str, tuple[str, ...]]] = {
         take warm socks and a coat
     """),
     "list_items": _words("""
-        milk bread eggs rice apples cheese butter coffee tomatoes onions soap paper flour sugar salt
+        milk bread eggs rice apples cheese butter coffee tomatoes onions peppers oats flour sugar salt
         beans carrots yogurt pasta lemons
     """),
     "note_folders": ("Work", "Family", "Travel", "Ideas", "Health", "Money"),
@@ -232,6 +232,18 @@ _TRAIN: Final[dict[str, tuple[str, ...]]] = {
         City plants a thousand trees
         Choir sings in the main square
         Night train returns in spring
+    """),
+    "news_sentences": _lines("""
+        Hundreds of people came to see it.
+        The mayor thanked all helpers.
+        Work will last until the end of June.
+        Nobody knows yet who will pay.
+        Children under ten enter free.
+        The weather stayed dry all day.
+        Organisers speak of a full success.
+        A second date is planned for May.
+        The doors open at half past nine.
+        Neighbours had asked for it for years.
     """),
     "recipes": _lines("""
         Tomato soup
@@ -324,6 +336,12 @@ _HELD_OUT: Final[dict[str, tuple[str, ...]]] = {
         Chess champion visits schools
         Lighthouse gets fresh paint
     """),
+    "news_sentences": _lines("""
+        Experts call the result surprising.
+        Volunteers served hot chocolate afterwards.
+        Tickets sold out within minutes.
+        Police closed two lanes overnight.
+    """),
     "recipes": ("Garlic noodles", "Spinach omelette", "Honey muffins", "Walnut brownies", "Pumpkin risotto"),
     "books": ("Desert Orchids", "Whispering Stones", "Midnight Ferry", "Copper Kingdom", "Falcon Summer"),
     "problems": ("Icy pavement", "Fallen branch"),
@@ -359,3 +377,8 @@ def color_name(code: str) -> str:
             if value == code:
                 return name
     return code
+
+
+def every_word() -> tuple[str, ...]:
+    """All words and phrases of all pools, held-out ones included: what a vocabulary should cover."""
+    return tuple(dict.fromkeys(word for pools in (_TRAIN, _HELD_OUT) for words in pools.values() for word in words))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 
 from distrl.device.sim.state import (
+    END_DP,
     Alarm,
     Article,
     Book,
@@ -151,11 +152,10 @@ def _notes(rng: random.Random, split: Split, folders: list[str]) -> list[Note]:
     titles = rng.sample(pool("note_titles", split), rng.randint(3, 6))
     colors = list(NOTE_COLORS.values())
     notes = []
+    bodies = rng.sample(pool("note_bodies", split), len(titles))
     for index, title in enumerate(titles):
-        if "list" in title.lower():
-            body = ", ".join(rng.sample(pool("list_items", split), 4))
-        else:
-            body = rng.choice(pool("note_bodies", split))
+        items = ", ".join(rng.sample(pool("list_items", split), 4))
+        body = items if "list" in title.lower() else bodies[index]
         folder = rng.choice(["", *folders])
         notes.append(
             Note(300 + index, title, body, rng.choice(colors), pinned=index == 0 and rng.random() < 0.4, folder=folder)
@@ -192,9 +192,9 @@ def _products(rng: random.Random, split: Split) -> list[Product]:
 
 def _web(rng: random.Random, split: Split) -> Web:
     firsts, lasts, items = (pool(name, split) for name in ("first_names", "last_names", "list_items"))
-    sentences = pool("note_bodies", split)
+    sentences = pool("news_sentences", split)
     articles = [
-        Article(title, rng.choice(_SECTIONS), " ".join(f"{s[0].upper()}{s[1:]}." for s in rng.sample(sentences, 3)))
+        Article(title, rng.choice(_SECTIONS), " ".join(rng.sample(sentences, 3)))
         for title in rng.sample(pool("headlines", split), 6)
     ]
     recipes = [
@@ -217,7 +217,11 @@ def _notifications(rng: random.Random, state: SystemState) -> list[Notification]
             name = contact.name if contact else thread.number
             notifications.append(
                 Notification(
-                    state.new_id(), "messages", name, thread.messages[-1].text, Page("thread", {"id": thread.id})
+                    state.new_id(),
+                    "messages",
+                    name,
+                    thread.messages[-1].text,
+                    Page("thread", {"id": thread.id}, {"messages": END_DP}),
                 )
             )
     if rng.random() < 0.4:

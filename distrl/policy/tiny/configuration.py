@@ -7,7 +7,7 @@ from typing import Any
 from transformers import PretrainedConfig
 
 
-class TinyPolicyConfig(PretrainedConfig):
+class TinyPolicyConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     """Describes a tiny policy: what it sees of a step, and how large it is.
 
     The first group bounds what is shown (longer parts are cut) and is shared with the processor; the second is the

@@ -11,7 +11,7 @@ from distrl.policy.hf import HuggingFacePolicy
 from distrl.policy.tiny.configuration import TinyPolicyConfig
 from distrl.policy.tiny.modeling import TinyForActions
 from distrl.policy.tiny.processing import TinyProcessor
-from distrl.policy.tiny.tokenizer import ACTION_WORDS, byte_level, build_tokenizer
+from distrl.policy.tiny.tokenizer import ACTION_WORDS, build_tokenizer, byte_level
 
 _PIXEL_SIZES: Final = {"image_width": 144, "image_height": 320, "patch_size": 16}
 """Without the UI tree the screenshot is all there is: 180 slots instead of 8."""
@@ -44,7 +44,7 @@ def create_tiny_policy(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = TinyForActions(config)
-    said = tokenizer.convert_tokens_to_ids([byte_level(word) for word in (*ACTION_WORDS, '"')])
+    said: Any = tokenizer.convert_tokens_to_ids([byte_level(word) for word in (*ACTION_WORDS, '"')])
     with torch.no_grad():
         model.word_bias.fill_(_UNSAID_BIAS)
         model.word_bias[[*said, tokenizer.eos_token_id]] = 0.0

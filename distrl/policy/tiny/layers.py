@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from transformers import Cache
 
 from distrl.policy.tiny.configuration import TinyPolicyConfig
@@ -32,7 +32,8 @@ class EncoderLayer(nn.Module):
         attended = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=mask_B11S)
         attended = attended.transpose(1, 2).reshape(batch, num_slots, size)
         slots_BSD = slots_BSD + self.mix(torch.cat([attended, links_BSS @ normed], -1))
-        return self.feed_forward(slots_BSD)
+        slots_BSD = self.feed_forward(slots_BSD)
+        return slots_BSD
 
 
 class DecoderLayer(nn.Module):
@@ -58,9 +59,7 @@ class DecoderLayer(nn.Module):
         both = self.cross_key_value(slots_BSD).view(batch, num_slots, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         return both[0], both[1]
 
-    def forward(
-        self, x_BTD: Tensor, screen: tuple[Tensor, Tensor], mask_B11S: Tensor, cache: Cache | None
-    ) -> Tensor:
+    def forward(self, x_BTD: Tensor, screen: tuple[Tensor, Tensor], mask_B11S: Tensor, cache: Cache | None) -> Tensor:
         batch, num_tokens, size = x_BTD.shape
         heads = self.query_key_value(self.self_norm(x_BTD))
         query, key, value = heads.view(batch, num_tokens, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
@@ -75,7 +74,8 @@ class DecoderLayer(nn.Module):
         query = self.cross_query(self.cross_norm(x_BTD)).view(batch, num_tokens, self.num_heads, -1).transpose(1, 2)
         attended = F.scaled_dot_product_attention(query, *screen, attn_mask=mask_B11S)
         x_BTD = x_BTD + self.cross_output(attended.transpose(1, 2).reshape(batch, num_tokens, size))
-        return self.feed_forward(x_BTD)
+        x_BTD = self.feed_forward(x_BTD)
+        return x_BTD
 
 
 class FeedForward(nn.Module):
@@ -88,7 +88,8 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.down(F.gelu(self.up(self.norm(x)), approximate="tanh"))
+        added: Tensor = self.down(F.gelu(self.up(self.norm(x)), approximate="tanh"))
+        return x + added
 
 
 def pooled_words(embedding: nn.Embedding, ids: Tensor) -> Tensor:

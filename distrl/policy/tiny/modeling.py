@@ -13,13 +13,13 @@ T action tokens, N selected action tokens, C candidates to point at or copy, V v
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from transformers import DynamicCache, GenerationMixin, PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from distrl.policy.tiny.configuration import TinyPolicyConfig
 from distrl.policy.tiny.layers import DecoderLayer, EncoderLayer, pooled_words
@@ -57,7 +57,7 @@ class Screen:
         return Screen(keys_values=[(key[rows], value[rows]) for key, value in self.keys_values], **fields)
 
 
-class TinyCache(DynamicCache):  # type: ignore[misc]
+class TinyCache(DynamicCache):
     """Keys and values of the action so far, and the encoded screen, which is computed at its first token only."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class TinyCache(DynamicCache):  # type: ignore[misc]
 
 
 @dataclass
-class TinyOutput(ModelOutput):  # type: ignore[misc]
+class TinyOutput(ModelOutput):
     """logits [B, T, V] (or [N, V] where `logits_mask` chose N tokens) and state [B, D], which sees no action."""
 
     logits: Tensor | None = None
@@ -105,7 +105,10 @@ class TinyEncoder(nn.Module):
         """Returns slots [B, S, D], in the order summary, instruction, elements, context, patches, and mask [B, S]."""
         instruction_ids, links = inputs["instruction_ids"], inputs["links"]
         num_tokens, num_elements = instruction_ids.shape[1], links.shape[1]
-        context = pooled_words(self.words, inputs["context_ids"]) + self.context_places.weight[: inputs["context_ids"].shape[1]]
+        context = (
+            pooled_words(self.words, inputs["context_ids"])
+            + self.context_places.weight[: inputs["context_ids"].shape[1]]
+        )
         instruction = (
             self.words(instruction_ids)
             + self.instruction_places.weight[:num_tokens]
@@ -137,7 +140,7 @@ class TinyEncoder(nn.Module):
         return self.norm(slots), mask
 
 
-class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
+class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-call]
     """Writes an action as text from instruction, history, UI tree and screenshot; a `generate`-able model."""
 
     config_class = TinyPolicyConfig
@@ -157,12 +160,12 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         self.keys = nn.Linear(size, 3 * size, bias=False)
         self.queries = nn.Linear(size, 3 * size)
         self.copying = nn.Linear(size, 4 + config.max_words)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def get_input_embeddings(self) -> nn.Embedding:
         return self.encoder.words
 
-    def set_input_embeddings(self, value: nn.Embedding) -> None:
+    def set_input_embeddings(self, value: Any) -> None:
         self.encoder.words = value
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -208,8 +211,7 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         element_ids, instruction_ids = inputs["element_ids"], inputs["instruction_ids"]
         num_tokens, num_elements = instruction_ids.shape[1], element_ids.shape[1]
         instruction, elements = slots[:, 1 : 1 + num_tokens], slots[:, 1 + num_tokens :][:, :num_elements]
-        size = self.config.hidden_size
-        pointer_weight, instruction_weight, word_weight = self.keys.weight.split(size)
+        pointer_weight, instruction_weight, word_weight = self.keys.weight.chunk(3)
         ids = torch.cat([inputs["element_numbers"], instruction_ids, element_ids.flatten(1)], 1)
         candidate_mask = torch.cat([inputs["element_mask"], inputs["instruction_mask"], element_ids.flatten(1) != 0], 1)
         before, before_two = (
@@ -217,7 +219,7 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             for steps in (1, 2)
         )
         return Screen(
-            keys_values=[layer.remember(slots) for layer in self.layers],
+            keys_values=[cast("DecoderLayer", layer).remember(slots) for layer in self.layers],
             mask=mask[:, None, None, :],
             instruction=instruction,
             pointer_keys=F.linear(elements, pointer_weight),
@@ -280,12 +282,12 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         return total.clamp_min(_SMALLEST).log()
 
     def _validate_model_kwargs(self, model_kwargs: dict[str, Any]) -> None:
-        allowed = {*SCREEN_INPUTS, "use_cache", "past_key_values", "attention_mask", "logits_to_keep"}
+        allowed = {*SCREEN_INPUTS, "input_ids", "use_cache", "past_key_values", "attention_mask", "logits_to_keep"}
         unknown = sorted(set(model_kwargs) - allowed)
         if unknown:
             raise ValueError(f"generate takes what TinyProcessor makes; it does not know {unknown}")
 
-    def _prepare_cache_for_generation(
+    def _prepare_cache_for_generation(  # type: ignore[override]
         self, generation_config: Any, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
     ) -> None:
         if generation_config.use_cache is not False:

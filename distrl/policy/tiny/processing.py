@@ -25,9 +25,10 @@ from distrl.policy.tiny.tokenizer import MAX_NUMBER, byte_level
 from distrl.types import Element, PolicyInput
 
 CLASS_NAMES: Final = (
-    "Button", "CheckBox", "EditText", "FrameLayout", "GridView", "HorizontalScrollView", "ImageButton", "ImageView",
-    "LinearLayout", "ListView", "ProgressBar", "RadioButton", "RecyclerView", "RelativeLayout", "ScrollView",
-    "SeekBar", "Spinner", "Switch", "TextView", "ToggleButton", "View", "ViewGroup",
+    "Button", "CardView", "CheckBox", "Chip", "EditText", "FrameLayout", "GridView", "HorizontalScrollView",
+    "ImageButton", "ImageView", "LinearLayout", "ListView", "ProgressBar", "RadioButton", "RecyclerView",
+    "RelativeLayout", "ScrollView", "SeekBar", "Spinner", "Switch", "Tab", "TextView", "ToggleButton", "View",
+    "ViewGroup",
 )  # fmt: skip
 _CLASS_IDS: Final = {name: index for index, name in enumerate(CLASS_NAMES, start=1)}
 NUM_CLASSES: Final = len(CLASS_NAMES) + 1
@@ -75,7 +76,7 @@ class StepArrays:
         return sum(getattr(self, field.name).nbytes for field in fields(self))
 
 
-class TinyProcessor(ProcessorMixin):  # type: ignore[misc]
+class TinyProcessor(ProcessorMixin):
     """Encodes steps for the tiny model; saved and loaded with its tokenizer as any Hugging Face processor.
 
     The bounds are those of `TinyPolicyConfig`, which describes them.
@@ -87,14 +88,14 @@ class TinyProcessor(ProcessorMixin):  # type: ignore[misc]
         bounds: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(tokenizer, **kwargs)
+        super().__init__(tokenizer, **kwargs)  # type: ignore[no-untyped-call]
         self.bounds = {**TinyPolicyConfig().bounds, **(bounds or {})}
         self._reader = TextReader(self._tokenise_chunk)
         self._numbers = np.array(
             [tokenizer.convert_tokens_to_ids(byte_level(f" {number}")) for number in range(MAX_NUMBER + 1)], np.int32
         )
 
-    def __call__(self, inputs: PolicyInput | Sequence[PolicyInput], **kwargs: Any) -> BatchFeature:  # noqa: ARG002
+    def __call__(self, inputs: PolicyInput | Sequence[PolicyInput], **kwargs: Any) -> BatchFeature:
         """Encodes one or more steps into a batch for `model(**batch)` and `model.generate(**batch)`."""
         steps = [inputs] if isinstance(inputs, PolicyInput) else list(inputs)
         return BatchFeature(self.collate([self.encode(step) for step in steps]))
@@ -198,7 +199,8 @@ class TinyProcessor(ProcessorMixin):  # type: ignore[misc]
                 for element, label, match in zip(elements, labels, matches, strict=True)
             ]
             kept = sorted(sorted(range(len(elements)), key=urgency.__getitem__)[:limit])
-            labels, elements, matches = ([part[index] for index in kept] for part in (labels, elements, matches))
+            labels, elements = [labels[index] for index in kept], [elements[index] for index in kept]
+            matches = [matches[index] for index in kept]
         return labels, elements, matches
 
     def _pixels(
@@ -255,8 +257,10 @@ def _element_features(
     matches: list[Match],
     links: NDArray[np.uint8],
 ) -> NDArray[np.float16]:
-    """Flags; place; own match; then of related elements: same row's, contained ones' and its container's best match,
-    rarity of what it matches, and the share of the instruction it matches.
+    """One row per element: flags, place, its own match, and how it relates to the rest.
+
+    The last five are the best match in its row, of what it contains and of what contains it; how rare the word it
+    matches is on this screen; and the share of the instruction's tokens it matches.
     """
     num = len(flags)
     features = np.zeros((num, NUM_ELEMENT_FEATURES), np.float16)

@@ -74,7 +74,7 @@ def build_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
             decoders.Replace(Regex(r"\A "), ""),
         ]
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=backend,
         pad_token=PAD,
         bos_token=BOS,

@@ -78,16 +78,16 @@ class BrowserApp(App):
         marked = any(bookmark.url == url for bookmark in phone.bookmarks)
         body = content or [
             spacer(60),
-            icon("warning", size=56),
-            text("This site can't be reached", size_sp=20, bold=True),
-            text("Check the address for typing mistakes.", color="muted"),
+            column([icon("warning", size=56)], align="center"),
+            text("This site can't be reached", size_sp=20, bold=True, align="center"),
+            text("Check the address for typing mistakes.", color="muted", align="center"),
         ]
         bar = list_item(url, icon="lock", on_tap=partial(self._edit_address, phone), key="address_bar")
         return Screen(
             scroll("web", body, gap=10, padding=16),
             title=title_of(phone, url),
             back_arrow=True,
-            header=bar,
+            header=column([bar], background="surface_low", radius=24),
             actions=[
                 icon_button(
                     "bookmark_filled" if marked else "bookmark",

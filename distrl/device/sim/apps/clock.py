@@ -11,10 +11,10 @@ from distrl.device.sim.ui import (
     Node,
     Screen,
     button,
+    card,
     chip,
     column,
     icon_button,
-    list_item,
     row,
     scroll,
     spacer,
@@ -53,32 +53,24 @@ class ClockApp(App):
 
     def _alarms(self, phone: SystemState, page: Page) -> Node:
         alarms = sorted(phone.alarms, key=lambda a: (a.hour, a.minute, a.id))
-        items = [
-            row(
-                [
-                    _growing(
-                        list_item(
-                            phone.time_text(alarm.hour * 60 + alarm.minute),
-                            " · ".join(part for part in (alarm.label, days_text(alarm.days)) if part),
-                            on_tap=partial(self._start_edit, phone, alarm),
-                            key=f"alarm_{alarm.id}",
-                            bold=alarm.on,
-                        )
-                    ),
-                    _narrow(
-                        switch(
-                            "",
-                            alarm.on,
-                            on_tap=partial(setattr, alarm, "on", not alarm.on),
-                            key=f"alarm_{alarm.id}_on",
-                        ),
-                        f"Alarm {phone.time_text(alarm.hour * 60 + alarm.minute)} on",
-                    ),
-                ]
-            )
-            for alarm in alarms
+        items = [self._alarm_card(phone, alarm) for alarm in alarms]
+        return scroll("alarms", items or [text("No alarms", color="muted")], gap=8, padding=12)
+
+    def _alarm_card(self, phone: SystemState, alarm: Alarm) -> Node:
+        time = phone.time_text(alarm.hour * 60 + alarm.minute)
+        details = " · ".join(part for part in (alarm.label, days_text(alarm.days)) if part)
+        toggle = switch("", alarm.on, on_tap=partial(setattr, alarm, "on", not alarm.on), key=f"alarm_{alarm.id}_on")
+        lines = [
+            text(time, size_sp=28, bold=True, color="on_surface" if alarm.on else "muted"),
+            text(details, color="muted"),
         ]
-        return scroll("alarms", items or [text("No alarms", color="muted")], padding=4)
+        node = card(
+            [row([column(lines, grow=1), _narrow(toggle, f"Alarm {time} on")])],
+            padding=12,
+            on_tap=partial(self._start_edit, phone, alarm),
+        )
+        node.key = f"alarm_{alarm.id}"
+        return node
 
     def _start_edit(self, phone: SystemState, alarm: Alarm | None) -> None:
         if alarm is None:
@@ -211,11 +203,6 @@ class ClockApp(App):
         )
 
 
-def _growing(node: Node) -> Node:
-    node.grow = 1
-    return node
-
-
 def _narrow(node: Node, description: str) -> Node:
     """A switch at the end of a row whose text stands at the start; described, as it has no text of its own."""
     node.width, node.description = 72, description
@@ -227,7 +214,7 @@ def _chooser(page: Page, name: str, modulus: int) -> Node:
     value = whole_number(page.args.get(name, "")) or 0
     up, down = f"{(value + 1) % modulus:02d}", f"{(value - 1) % modulus:02d}"
     field = draft_field(page, name, name.capitalize())
-    field.on_text = partial(_keep_two, page, name)
+    field.on_text = partial(_type_over, page, name)
     return column(
         [
             icon_button("plus", f"{name.capitalize()} up", on_tap=remember(page, error="", **{name: up})),
@@ -239,8 +226,12 @@ def _chooser(page: Page, name: str, modulus: int) -> Node:
     )
 
 
-def _keep_two(page: Page, name: str, typed: str) -> None:
-    """New digits push the old ones out, so that a time can be typed over."""
+def _type_over(page: Page, name: str, typed: str) -> None:
+    """The first digits typed replace the number that stood there; later ones push the oldest out."""
+    shown, typed_over = page.args.get(name, ""), page.args.setdefault("typed_over", [])
+    if name not in typed_over:
+        typed_over.append(name)
+        typed = typed.removeprefix(shown)
     page.args[name] = typed[-2:]
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from distrl.device.sim.app import App, launch
 from distrl.device.sim.apps.drafts import clearable_field, confirm, matches, remember, search_field
-from distrl.device.sim.state import Contact, Page, SystemState, Thread
+from distrl.device.sim.state import END_DP, Contact, Page, SystemState, Thread
 from distrl.device.sim.ui import (
     Node,
     Screen,
@@ -169,4 +169,4 @@ def message_contact(phone: SystemState, number: str) -> None:
         thread = Thread(phone.new_id(), number)
         phone.threads.append(thread)
     thread.unread = False
-    launch(phone, "messages", Page("thread", {"id": thread.id}))
+    launch(phone, "messages", Page("thread", {"id": thread.id}, {"messages": END_DP}))

@@ -6,7 +6,7 @@ from functools import partial
 
 from distrl.device.sim.app import App, launch
 from distrl.device.sim.apps.drafts import confirm, draft_field, matches, remember
-from distrl.device.sim.state import Message, Page, SystemState, Thread
+from distrl.device.sim.state import END_DP, Message, Page, SystemState, Thread
 from distrl.device.sim.ui import (
     Dialog,
     Node,
@@ -181,6 +181,7 @@ class MessagesApp(App):
     def _open(self, phone: SystemState, thread: Thread) -> None:
         thread.unread = False
         self.push(phone, "thread", id=thread.id)
+        self.page(phone).scroll_dp["messages"] = END_DP
 
     def _send(self, phone: SystemState, page: Page, thread: Thread) -> None:
         draft = page.args.get("draft", "").strip()
@@ -188,6 +189,7 @@ class MessagesApp(App):
             return
         thread.messages.append(Message("", draft, phone.clock_minute, sent=phone.online))
         page.args["draft"] = ""
+        page.scroll_dp["messages"] = END_DP
 
     def _delete(self, phone: SystemState, page: Page, thread: Thread) -> None:
         phone.threads.remove(thread)

@@ -91,7 +91,7 @@ class NotesApp(App):
         if note is None:
             folder = self.page(phone).args.get("folder", "")
             self.push(phone, "edit", color=_WHITE, pinned=False, folder=folder)
-            phone.focus = "title"
+            phone.focus = "note_title"
         else:
             self.push(
                 phone,
@@ -111,8 +111,10 @@ class NotesApp(App):
             swatch(code, selected=code == color, on_tap=remember(page, color=code), key=f"swatch_{number}")
             for number, code in enumerate(rotated(list(NOTE_COLORS.values()), phone.settings.wallpaper))
         ]
+        title = draft_field(page, "title", "Title")
+        title.key = "note_title"  # The title bar has the key `title`.
         body = [
-            draft_field(page, "title", "Title"),
+            title,
             draft_field(page, "body", "Note", max_lines=6, height=150),
             *([text(args["error"], color="error", size_sp=13)] if args.get("error") else []),
             row(list(palette), gap=2),

@@ -28,6 +28,8 @@ def distract(state: SystemState, rate: float, rng: random.Random) -> None:
     if rng.random() >= rate:
         return
     kind = rng.choice(["permission", "update", "rating", "notification"])
+    if state.popups:  # A dialog that is the task: another one on top would make the instruction ambiguous.
+        kind = "notification"
     if kind == "permission":
         app, permission = rng.choice(_APPS), rng.choice(PERMISSIONS)
         state.popups.append(permission_popup(app, permission))

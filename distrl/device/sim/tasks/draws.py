@@ -17,6 +17,11 @@ def word(rng: random.Random, name: str, split: Split) -> str:
     return rng.choice(pool(name, split))
 
 
+def short_text(rng: random.Random, name: str, split: Split) -> str:
+    """A text of a pool that has at most four words, for tasks in which it is typed."""
+    return rng.choice([text for text in pool(name, split) if len(text.split()) <= 4])
+
+
 def person(rng: random.Random, split: Split, prefix: str = "") -> dict[str, str]:
     """A first name, a last name and a phone number, under keys that start with `prefix`."""
     return {

@@ -65,12 +65,13 @@ class Hand:
     def all(self, text: str = "", *, class_name: str = "", part: bool = False) -> list[Element]:
         """Every element that says `text` (or contains it, with `part`) and is of the class, in drawing order.
 
-        Text fields are left out: what was typed there is no button. `type_into` finds them.
+        Text fields are left out: what was typed there is no button (`type_into` finds them). So are notifications.
         """
         return [
             element
             for element in self.elements
             if not element.editable
+            and not element.resource_id.startswith("notification_")
             and (not class_name or element.class_name == class_name)
             and (not text or says(element, text, part=part))
         ]
@@ -220,7 +221,7 @@ def label(element: Element) -> str:
 
 
 def says(element: Element, text: str, *, part: bool = False) -> bool:
-    """Whether `text` is the element's text, description or the first of its labels, or is contained in them with `part`."""
+    """Whether `text` is the element's text, description or first label; with `part`, whether they contain it."""
     spoken = (element.text, element.content_description)
     if part:
         return any(text in words for words in spoken)

@@ -208,7 +208,7 @@ class SwitchAlarm(Template):
         "Switch the alarm at {hour}:{minute} {word}.",
         "The alarm set for {hour}:{minute} should be {word}.",
     )
-    longest = 3
+    longest = 2
     start_in_app = 0.5
 
     def sample(self, rng: random.Random, split: Split) -> Params:

@@ -25,7 +25,7 @@ class OpenApp(Template):
     level = 1
     apps = ()
     instructions = ("Open {app}.", "Go to the {app} app.", "Launch {app}.", "Start the app {app}.")
-    longest = 4
+    longest = 2
     closed_params = True
     start_in_app = 0.0
 
@@ -94,7 +94,7 @@ class OpenContact(PersonTemplate):
         "Show the contact page of {first} {last}.",
         "Look up {first} {last} in the contacts.",
     )
-    longest = 6
+    longest = 4
     start_in_app = 0.5
 
     def arrived(self, state: SystemState, params: Params) -> bool:
@@ -114,7 +114,7 @@ class OpenConversation(ConversationTemplate):
         "Show the messages from {first} {last}.",
         "Read what {first} {last} wrote: open the conversation.",
     )
-    longest = 4
+    longest = 2
     start_in_app = 0.5
 
     def arrived(self, state: SystemState, params: Params) -> bool:
@@ -159,7 +159,8 @@ class PermissionDialog(Template):
             grant(state, params["app"].lower(), params["permission"], on=True)
 
     def arrived(self, state: SystemState, params: Params) -> bool:
-        return not any(popup.kind == "permission" for popup in state.popups)
+        title = permission_popup(params["app"], params["permission"]).title
+        return all(popup.title != title for popup in state.popups)
 
     def oracle(self, hand: Hand, params: Params) -> Script:
         hand.dismiss_popups = False

@@ -15,6 +15,7 @@ from distrl.device.sim.tasks.draws import (
     person,
     phone_number,
     receive,
+    short_text,
     split_of,
     thread_with,
     word,
@@ -84,7 +85,7 @@ class ChangePhone(PersonTemplate):
         "{first} {last} has a new phone number: {new}. Update the contact.",
         "Edit the contact {first} {last}: the phone is now {new}.",
     )
-    longest = 10
+    longest = 9
 
     def sample(self, rng: random.Random, split: Split) -> Params:
         params = person(rng, split)
@@ -116,7 +117,7 @@ class SetEmail(PersonTemplate):
         'Edit {first} {last}: the email is "{email}".',
         'The contact {first} {last} needs the email "{email}".',
     )
-    longest = 9
+    longest = 8
 
     def sample(self, rng: random.Random, split: Split) -> Params:
         params = person(rng, split)
@@ -140,7 +141,7 @@ class DeleteContact(PersonTemplate):
         "Remove {first} {last} from the contacts.",
         "{first} {last} should no longer be a contact: delete the entry.",
     )
-    longest = 8
+    longest = 6
 
     def intend(self, state: SystemState, params: Params) -> None:
         state.contacts.remove(contact_named(state, params["first"], params["last"]))
@@ -153,13 +154,14 @@ class DeleteContact(PersonTemplate):
 
 class StarContact(PersonTemplate):
     name = "contacts.star"
+    level = 1
     apps = ("contacts",)
     instructions = (
         "Add a star to the contact {first} {last}.",
         "Star {first} {last} in the contacts.",
         "Give the contact {first} {last} a star.",
     )
-    longest = 7
+    longest = 5
 
     def intend(self, state: SystemState, params: Params) -> None:
         contact_named(state, params["first"], params["last"]).starred = True
@@ -179,10 +181,10 @@ class SendMessage(PersonTemplate):
         'Text {first} {last}: "{text}".',
         'Write a new message to {first} {last} that says "{text}".',
     )
-    longest = 8
+    longest = 7
 
     def sample(self, rng: random.Random, split: Split) -> Params:
-        return {**person(rng, split), "text": word(rng, "message_texts", split)}
+        return {**person(rng, split), "text": short_text(rng, "message_texts", split)}
 
     def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
         super().set_up(state, params, rng)
@@ -221,7 +223,8 @@ class ConversationTemplate(PersonTemplate):
     apps = ("messages",)
 
     def sample(self, rng: random.Random, split: Split) -> Params:
-        received, text = rng.sample(pool("message_texts", split), 2)
+        text = short_text(rng, "message_texts", split)
+        received = rng.choice([other for other in pool("message_texts", split) if other != text])
         return {**person(rng, split), "received": received, "text": text}
 
     def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
@@ -242,7 +245,7 @@ class Reply(ConversationTemplate):
         '{first} {last} wrote to you. Answer "{text}".',
         'Open the conversation with {first} {last} and reply "{text}".',
     )
-    longest = 7
+    longest = 5
 
     def intend(self, state: SystemState, params: Params) -> None:
         say(state, params["phone"], params["text"])
@@ -259,7 +262,7 @@ class DeleteThread(ConversationTemplate):
         "Remove all messages with {first} {last}: delete the conversation.",
         "In the messages, delete the conversation with {first} {last}.",
     )
-    longest = 6
+    longest = 4
 
     def intend(self, state: SystemState, params: Params) -> None:
         state.threads.remove(thread_with(state, params["phone"]))
@@ -272,12 +275,13 @@ class DeleteThread(ConversationTemplate):
 
 class MuteThread(ConversationTemplate):
     name = "messages.mute"
+    level = 1
     instructions = (
         "Mute the conversation with {first} {last}.",
         "In the messages, mute {first} {last}.",
         "Mute the messages from {first} {last}.",
     )
-    longest = 5
+    longest = 3
 
     def intend(self, state: SystemState, params: Params) -> None:
         thread_with(state, params["phone"]).muted = True

@@ -21,7 +21,7 @@ class AddAlarm(Template):
         "Set a new alarm for {hour}:{minute}.",
         "Wake me up at {hour}:{minute}: add an alarm.",
     )
-    longest = 9
+    longest = 7
 
     def sample(self, rng: random.Random, split: Split) -> Params:
         return time_of_day(rng, split)
@@ -75,7 +75,7 @@ class DeleteAlarm(AlarmTemplate):
         "Remove the alarm at {hour}:{minute}.",
         "I no longer need the alarm at {hour}:{minute}: delete it.",
     )
-    longest = 5
+    longest = 4
 
     def intend(self, state: SystemState, params: Params) -> None:
         clear_time(state, params["hour"], params["minute"])
@@ -94,7 +94,7 @@ class RepeatAlarm(AlarmTemplate):
         "Make the alarm at {hour}:{minute} ring every {day}.",
         "The {hour}:{minute} alarm should repeat on {day}.",
     )
-    longest = 5
+    longest = 4
 
     def sample(self, rng: random.Random, split: Split) -> Params:
         return {**time_of_day(rng, split), "day": rng.choice(WEEKDAYS)}
@@ -122,7 +122,7 @@ class TypedTimer(Template):
         "Set the timer to {minutes} minutes and start it.",
         "Let a timer run for {minutes} minutes.",
     )
-    longest = 7
+    longest = 6
 
     def sample(self, rng: random.Random, split: Split) -> Params:
         minutes = number(rng, 2, 99, split)
@@ -148,14 +148,14 @@ class Accent(Template):
     """A colour out of unlabelled swatches."""
 
     name = "settings.accent"
-    level = 2
+    level = 1
     apps = ("settings",)
     instructions = (
         "Change the accent colour to {color}.",
         "Make {color} the accent colour of the phone.",
         "In the display settings, choose {color} as the accent colour.",
     )
-    longest = 5
+    longest = 3
     needs_pixels = True
     closed_params = True
 
@@ -192,7 +192,7 @@ class Language(Template):
         "In the system settings, set the language to {language}.",
         "The phone should speak {language}: change its language.",
     )
-    longest = 5
+    longest = 4
     closed_params = True
 
     def sample(self, rng: random.Random, split: Split) -> Params:
@@ -222,7 +222,7 @@ class Permission(Template):
         "In the app settings of {app}, {verb} {permission}.",
         "Open the permissions of {app} and {verb} {permission}.",
     )
-    longest = 5
+    longest = 4
     closed_params = True
     _apps = ("Browser", "Clock", "Contacts", "Messages", "Shop")
 
@@ -263,7 +263,7 @@ class DeviceName(Template):
         'In the system settings, change the device name to "{new}".',
         'Set the device name to "{new}".',
     )
-    longest = 8
+    longest = 7
 
     def sample(self, rng: random.Random, split: Split) -> Params:
         return {"new": word(rng, "device_names", split)}
@@ -295,7 +295,7 @@ class NoteTemplate(Template):
         return {
             "title": title,
             "new": new,
-            "body": word(rng, "note_bodies", split),
+            "body": word(rng, "list_items", split),
             "color": rng.choice([name for name in NOTE_COLORS if name != "white"]),
         }
 
@@ -325,7 +325,7 @@ class CreateNote(NoteTemplate):
         'In Notes, write a new note: title "{title}", note "{body}".',
         'Add the note "{title}" with "{body}" in it.',
     )
-    longest = 7
+    longest = 6
 
     def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
         drop_notes(state, params)
@@ -344,7 +344,7 @@ class CreateNote(NoteTemplate):
 class DeleteNote(NoteTemplate):
     name = "notes.delete"
     instructions = ('Delete the note "{title}".', 'Remove "{title}" from the notes.', 'In Notes, delete "{title}".')
-    longest = 6
+    longest = 4
 
     def intend(self, state: SystemState, params: Params) -> None:
         state.notes.remove(self.note(state, params))
@@ -358,7 +358,7 @@ class DeleteNote(NoteTemplate):
 class PinNote(NoteTemplate):
     name = "notes.pin"
     instructions = ('Pin the note "{title}".', 'In Notes, pin "{title}".', 'Open the note "{title}", pin it and save.')
-    longest = 6
+    longest = 4
 
     def intend(self, state: SystemState, params: Params) -> None:
         self.note(state, params).pinned = True
@@ -377,7 +377,7 @@ class ColorNote(NoteTemplate):
         'Change the colour of the note "{title}" to {color}.',
         'In Notes, give "{title}" the colour {color}.',
     )
-    longest = 6
+    longest = 4
 
     def intend(self, state: SystemState, params: Params) -> None:
         self.note(state, params).color = NOTE_COLORS[params["color"]]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from distrl.device.sim.apps.sites import SITES
-from distrl.device.sim.state import Bookmark, CartLine, FormEntry, Product, SystemState
+from distrl.device.sim.state import Article, Book, Bookmark, CartLine, FormEntry, Product, Recipe, SystemState
 from distrl.device.sim.tasks.base import Params, Template
-from distrl.device.sim.tasks.draws import go_online, phone_number, top, word
+from distrl.device.sim.tasks.draws import go_online, phone_number, short_text, top, word
 from distrl.device.sim.tasks.hand import Hand, Script
 from distrl.device.sim.tasks.level2_forms import pick_swatch
 from distrl.device.sim.words import COLORS, NOUNS
@@ -25,7 +26,7 @@ class OpenSite(Template):
         "Visit {site} with the browser.",
         "Go to the web page of {site}.",
     )
-    longest = 3
+    longest = 2
     closed_params = True
     start_in_app = 0.5
 
@@ -60,11 +61,11 @@ class WebSearch(Template):
         'Use the browser to search for "{title}" and open the result.',
         'Find "{title}" on the web and open it.',
     )
-    longest = 6
+    longest = 5
 
     def sample(self, rng: random.Random, split: Split) -> Params:
         kind = rng.choice(["recipes", "books", "headlines"])
-        return {"kind": kind, "title": word(rng, kind, split)}
+        return {"kind": kind, "title": short_text(rng, kind, split)}
 
     def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
         publish(state, params)
@@ -82,7 +83,10 @@ class WebSearch(Template):
 
 def publish(state: SystemState, params: Params) -> None:
     """Makes sure that the web has the page the task is about."""
-    items = {"recipes": state.web.recipes, "books": state.web.books, "headlines": state.web.articles}[params["kind"]]
+    web = state.web
+    kinds: dict[str, Sequence[Recipe | Book | Article]]
+    kinds = {"recipes": web.recipes, "books": web.books, "headlines": web.articles}
+    items = kinds[params["kind"]]
     if all(item.title != params["title"] for item in items):
         items[0].title = params["title"]
 
@@ -109,7 +113,7 @@ class BookmarkPage(Template):
         'Open "{title}" on the site {site} and add a bookmark.',
         'In the browser, go to {site} and bookmark "{title}".',
     )
-    longest = 6
+    longest = 4
     _sites = {"recipes": "Kitchen Table", "books": "Public Library", "headlines": "The Daily"}
 
     def sample(self, rng: random.Random, split: Split) -> Params:
@@ -141,7 +145,7 @@ class BookCourt(Template):
         "On the site Town Hall, book a tennis court: {first}, {day}, phone {phone}.",
         "Book a tennis court for {first} on {day}, phone {phone}, with the Town Hall site.",
     )
-    longest = 12
+    longest = 9
 
     def sample(self, rng: random.Random, split: Split) -> Params:
         return {
@@ -217,7 +221,7 @@ class ShowProduct(ProductTemplate):
         "Search the shop for the {product} and open it.",
         "Find the {product} in the shop and show its page.",
     )
-    longest = 5
+    longest = 4
 
     def arrived(self, state: SystemState, params: Params) -> bool:
         page = top(state, "shop")
@@ -235,7 +239,7 @@ class AddToCart(ProductTemplate):
         "Put the {product} into the shop's cart.",
         "In the shop, find the {product} and add it to the cart.",
     )
-    longest = 6
+    longest = 5
 
     def intend(self, state: SystemState, params: Params) -> None:
         product = product_named(state, params["product"])
@@ -256,7 +260,7 @@ class AddColor(ProductTemplate):
         "Put a {color} {product} into the shop's cart.",
         "In the shop, choose the colour {color} for the {product} and add it to the cart.",
     )
-    longest = 7
+    longest = 6
 
     def intend(self, state: SystemState, params: Params) -> None:
         state.cart.append(CartLine(product_named(state, params["product"]).id, COLORS[params["color"]]))
@@ -274,7 +278,7 @@ class Favourite(ProductTemplate):
         "Make the {product} a favourite in the shop.",
         "In the shop, mark the {product} as a favourite.",
     )
-    longest = 6
+    longest = 5
 
     def intend(self, state: SystemState, params: Params) -> None:
         state.favourites.append(product_named(state, params["product"]).id)
@@ -294,7 +298,7 @@ class FavouritePicture(ProductTemplate):
         "In the shop, mark the {color} {product} as a favourite; look at the pictures.",
         "The shop has several {product} pictures: make the {color} one a favourite.",
     )
-    longest = 6
+    longest = 5
 
     def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
         product = stock(state, params["product"], params["color"], rng)

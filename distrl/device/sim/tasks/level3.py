@@ -14,6 +14,7 @@ from distrl.device.sim.tasks.draws import (
     go_online,
     person,
     receive,
+    short_text,
     split_of,
     time_of_day,
     word,
@@ -35,10 +36,10 @@ class SendAfterAirplane(PersonTemplate):
         'Switch airplane mode off and send {first} {last} the message "{text}".',
         'Airplane mode is on. Turn it off and write "{text}" to {first} {last}.',
     )
-    longest = 13
+    longest = 11
 
     def sample(self, rng: random.Random, split: Split) -> Params:
-        return {**person(rng, split), "text": word(rng, "message_texts", split)}
+        return {**person(rng, split), "text": short_text(rng, "message_texts", split)}
 
     def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
         super().set_up(state, params, rng)
@@ -67,10 +68,10 @@ class AddAndText(Template):
         'Create the contact {first} {last} with the phone number {phone}, then send the message "{text}" to them.',
         'Save {first} {last}, phone {phone}, as a contact and message them "{text}".',
     )
-    longest = 13
+    longest = 12
 
     def sample(self, rng: random.Random, split: Split) -> Params:
-        return {**person(rng, split), "text": word(rng, "message_texts", split)}
+        return {**person(rng, split), "text": short_text(rng, "message_texts", split)}
 
     def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
         drop_contact(state, params["first"], params["last"], params["phone"])
@@ -104,7 +105,7 @@ class TellTwo(Template):
         one, two = person(rng, split), person(rng, split, "other_")
         while len({one["first"], two["other_first"]}) < 2 or one["phone"] == two["other_phone"]:
             two = person(rng, split, "other_")
-        return {**one, **two, "text": word(rng, "message_texts", split)}
+        return {**one, **two, "text": short_text(rng, "message_texts", split)}
 
     def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
         add_contact(state, params["first"], params["last"], params["phone"])
@@ -187,7 +188,7 @@ class MoveAlarm(Template):
         "Change the alarm at {old_hour}:{old_minute} so that it rings at {hour}:{minute}.",
         "The {old_hour}:{old_minute} alarm should ring at {hour}:{minute} instead.",
     )
-    longest = 9
+    longest = 7
 
     def sample(self, rng: random.Random, split: Split) -> Params:
         new, old = time_of_day(rng, split), time_of_day(rng, split)
@@ -226,10 +227,10 @@ class AlarmAndText(PersonTemplate):
         'Add a {hour}:{minute} alarm, then send {first} {last} the message "{text}".',
         'Write "{text}" to {first} {last} and add an alarm at {hour}:{minute}.',
     )
-    longest = 16
+    longest = 15
 
     def sample(self, rng: random.Random, split: Split) -> Params:
-        return {**person(rng, split), **time_of_day(rng, split), "text": word(rng, "message_texts", split)}
+        return {**person(rng, split), **time_of_day(rng, split), "text": short_text(rng, "message_texts", split)}
 
     def set_up(self, state: SystemState, params: Params, rng: random.Random) -> None:
         super().set_up(state, params, rng)
@@ -258,7 +259,7 @@ class SaveSender(Template):
         'An unknown number wrote "{received}". Add it to the contacts as {first} {last}.',
         'Make a contact {first} {last} from the number that sent "{received}".',
     )
-    longest = 9
+    longest = 8
 
     def sample(self, rng: random.Random, split: Split) -> Params:
         return {**person(rng, split), "received": word(rng, "message_texts", split)}

@@ -24,7 +24,7 @@ class OrderProduct(ProductTemplate):
         'Buy the {product} in the shop: address "{address}", payment {payment}.',
         'Put the {product} in the cart and place the order: "{address}", {payment}.',
     )
-    longest = 13
+    longest = 12
 
     def sample(self, rng: random.Random, split: Split) -> Params:
         params = super().sample(rng, split)
@@ -61,7 +61,7 @@ class Cheapest(Template):
         "In the shop, find the lowest price in {category} and put that product in the cart.",
         "Put the {category} product with the lowest price in the cart.",
     )
-    longest = 9
+    longest = 8
     closed_params = True
 
     def sample(self, rng: random.Random, split: Split) -> Params:
@@ -109,7 +109,7 @@ class ReportProblem(Template):
         'On the site Town Hall, report the problem {kind} in "{street}"; the email is "{email}".',
         'Use the browser to report a {kind} in "{street}" to the Town Hall, email "{email}".',
     )
-    longest = 13
+    longest = 9
 
     def sample(self, rng: random.Random, split: Split) -> Params:
         first = word(rng, "first_names", split).lower()

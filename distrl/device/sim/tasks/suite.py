@@ -25,15 +25,21 @@ from distrl.device.sim.world import make_world
 from distrl.errors import TaskError
 from distrl.types import SPLITS, Split, Task, Verdict
 
-ALL: tuple[Template, ...] = (
-    *level1.TEMPLATES,
-    *level1_places.TEMPLATES,
-    *level2.TEMPLATES,
-    *level2_forms.TEMPLATES,
-    *level2_web.TEMPLATES,
-    *level3.TEMPLATES,
-    *level3_web.TEMPLATES,
+ALL: tuple[Template, ...] = tuple(
+    sorted(
+        (
+            *level1.TEMPLATES,
+            *level1_places.TEMPLATES,
+            *level2.TEMPLATES,
+            *level2_forms.TEMPLATES,
+            *level2_web.TEMPLATES,
+            *level3.TEMPLATES,
+            *level3_web.TEMPLATES,
+        ),
+        key=lambda template: template.level,
+    )
 )
+"""Every template, by level."""
 
 HELD_OUT_TEMPLATES = (
     "settings.auto_rotate",
@@ -101,10 +107,11 @@ class SimSuite:
         task_id = f"{template_name}/{split}/{seed}"
         rng = random.Random(f"draw/{task_id}")
         params = template.sample(rng, split)
+        instruction = rng.choice(template.instructions).format(**params)
         return Task(
             id=task_id,
             template=template_name,
-            instruction=rng.choice(template.instructions).format(**params),
+            instruction=instruction[0].upper() + instruction[1:],
             split=split,
             seed=seed,
             level=template.level,
@@ -154,5 +161,5 @@ class SimSuite:
         }
 
 
-_MAX_CACHED = 4096
-"""Tasks whose wanted changes are remembered: more than the devices of any one process."""
+_MAX_CACHED = 512
+"""Running tasks whose wanted changes are remembered, with their start (about 50 kB each)."""

@@ -19,13 +19,16 @@ from distrl.device.sim.state import Alarm, Contact, Note, SystemState
 Paths = dict[str, Any]
 
 _Record = Contact | Alarm | Note
+_NAMES: Final = {
+    kind: tuple(spec.name for spec in fields(kind) if spec.name != "id") for kind in (Contact, Alarm, Note)
+}
 
 
 def _records(now: Iterable[_Record], before: Iterable[_Record]) -> Paths:
     known = {record.id for record in before}
     paths: Paths = {}
     for record in now:
-        content = {spec.name: getattr(record, spec.name) for spec in fields(record) if spec.name != "id"}
+        content = {name: getattr(record, name) for name in _NAMES[type(record)]}
         if record.id in known:
             paths |= {f"{record.id}/{name}": value for name, value in content.items()}
         else:
