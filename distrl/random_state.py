@@ -15,11 +15,9 @@ Generator = random.Random | np.random.Generator | torch.Generator
 
 def capture_random_state(generators: Mapping[str, Generator] | None = None) -> dict[str, Any]:
     """Returns the state of Python's, numpy's and torch's global generators and of the named ones, as JSON values."""
-    legacy = np.random.get_state(legacy=False)
-    assert isinstance(legacy, dict)
     captured: dict[str, Any] = {
         "python": _of_python(random.getstate()),
-        "numpy": {**legacy, "state": {**legacy["state"], "key": legacy["state"]["key"].tolist()}},
+        "numpy": _of_numpy(np.random.get_state(legacy=False)),
         "torch": _of_bytes(torch.get_rng_state()),
         "cuda": [_of_bytes(state) for state in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else [],
         "named": {name: _capture(generator) for name, generator in (generators or {}).items()},
@@ -39,9 +37,7 @@ def restore_random_state(captured: Mapping[str, Any], generators: Mapping[str, G
             "pass the same names"
         )
     random.setstate(_to_python(captured["python"]))
-    legacy = captured["numpy"]
-    key = np.asarray(legacy["state"]["key"], dtype=np.uint32)
-    np.random.set_state({**legacy, "state": {**legacy["state"], "key": key}})
+    np.random.set_state(_to_numpy(captured["numpy"]))
     torch.set_rng_state(_to_bytes(captured["torch"]))
     if captured["cuda"] and torch.cuda.device_count() == len(captured["cuda"]):
         torch.cuda.set_rng_state_all([_to_bytes(state) for state in captured["cuda"]])
@@ -54,7 +50,7 @@ def _capture(generator: Generator) -> Any:
         return _of_python(generator.getstate())
     if isinstance(generator, torch.Generator):
         return _of_bytes(generator.get_state())
-    return generator.bit_generator.state
+    return _of_numpy(generator.bit_generator.state)
 
 
 def _restore(generator: Generator, state: Any) -> None:
@@ -63,7 +59,7 @@ def _restore(generator: Generator, state: Any) -> None:
     elif isinstance(generator, torch.Generator):
         generator.set_state(_to_bytes(state))
     else:
-        generator.bit_generator.state = state
+        generator.bit_generator.state = _to_numpy(state)
 
 
 def _of_python(state: tuple[Any, ...]) -> list[Any]:
@@ -74,6 +70,23 @@ def _of_python(state: tuple[Any, ...]) -> list[Any]:
 def _to_python(state: list[Any]) -> tuple[Any, ...]:
     version, numbers, gauss = state
     return version, tuple(numbers), gauss
+
+
+def _of_numpy(state: Any) -> Any:
+    """Bit generators differ in what their states hold: numbers, text, and arrays in nested dicts."""
+    if isinstance(state, np.ndarray):
+        return {"dtype": str(state.dtype), "values": state.tolist()}
+    if isinstance(state, Mapping):
+        return {name: _of_numpy(item) for name, item in state.items()}
+    return state
+
+
+def _to_numpy(state: Any) -> Any:
+    if not isinstance(state, Mapping):
+        return state
+    if set(state) == {"dtype", "values"}:
+        return np.array(state["values"], dtype=state["dtype"])
+    return {name: _to_numpy(item) for name, item in state.items()}
 
 
 def _of_bytes(state: torch.Tensor) -> str:

@@ -35,8 +35,8 @@ from distrl.errors import (
 )
 from distrl.types import Action, ActionKind, Element, Frame, Observation, Task
 
-START_S = 60.0
-CALL_S = 20.0
+START_S = 300.0
+CALL_S = 120.0
 
 
 def require(*needs: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -175,10 +176,13 @@ def test_totals_go_on_after_a_resume():
 def test_a_disk_that_refuses_stops_the_part_by_name(tmp_path):
     with pytest.raises(PartStoppedError, match=r"metrics stopped: cannot write .*free space"):
         JsonLinesSink(tmp_path / "none" / "metrics.jsonl")
-    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
-    metrics = Metrics([JsonLinesSink(tmp_path / "metrics.jsonl")])
-    with pytest.raises(PartStoppedError, match="No space left"):
-        metrics.write(0)
+    sink = JsonLinesSink(tmp_path / "metrics.jsonl")
+    sink.close()
+    with (
+        Path("/dev/full").open("wb", buffering=0) as sink._file,
+        pytest.raises(PartStoppedError, match="No space left"),
+    ):
+        Metrics([sink]).write(0)
 
 
 def test_tensorboard_reads_back_what_was_written(tmp_path):

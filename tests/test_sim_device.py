@@ -3,29 +3,25 @@ import random
 from collections import Counter
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from device_contract import DeviceContract
 
-from distrl.config import FaultsConfig
-from distrl.device.fake import TAP, Failure, FakeDevice, fake_task
 from distrl.device.sim import device as device_module
 from distrl.device.sim.clock import run_virtual
 from distrl.device.sim.device import SimDevice
-from distrl.device.sim.faults import FAULT_KINDS, FaultInjector, FaultPlan, Injection, is_blank
+from distrl.device.sim.faults import FaultPlan, Injection, is_blank
 from distrl.device.sim.latency import PROFILES, LogNormal, latency_profile
 from distrl.device.sim.phone import Phone
 from distrl.device.sim.state import SystemState
 from distrl.device.sim.world import make_world
 from distrl.errors import (
-    ConfigError,
     DeviceError,
     DeviceHungError,
     DeviceLostError,
     DeviceRejectedError,
     ObservationError,
 )
-from distrl.types import Action, ActionKind, Frame, Task, Verdict
+from distrl.types import Action, ActionKind, Task, Verdict
 
 SIZE = (180, 400)
 TASK = Task(
@@ -103,20 +99,6 @@ class TestSimDeviceKeepsTheContract(DeviceContract):
 
     def num_applied(self, device):
         return len(self.applied)
-
-
-class TestFakeDeviceKeepsTheContract(DeviceContract):
-    def make_device(self):
-        return FakeDevice("fake-0")
-
-    def make_hanging_device(self):
-        return FakeDevice("fake-0", failures=(Failure("act", 0, DeviceHungError),))
-
-    def make_task(self):
-        return fake_task(taps=2)
-
-    def num_applied(self, device):
-        return len(device.actions)
 
 
 def test_the_clock_is_opened_by_its_icon_and_the_check_sees_it():
@@ -295,17 +277,6 @@ def test_a_blank_frame_is_refused_never_returned(seed):
     run_virtual(main())
 
 
-def test_blank_means_one_colour_everywhere():
-    width, height = SIZE
-    for level in (0, 255, 17):
-        assert is_blank(Frame(np.full((height, width, 3), level, np.uint8)))
-    tinted = np.full((height, width, 3), (20, 30, 40), np.uint8)
-    assert is_blank(Frame(tinted))
-    dotted = tinted.copy()
-    dotted[201, 97] = 0  # Off the coarse grid.
-    assert not is_blank(Frame(dotted))
-
-
 def test_a_stale_frame_shows_the_screen_before_with_the_present_tree():
     async def main():
         device, first = await started(Injection("stale_frame", step=1))
@@ -378,73 +349,6 @@ def test_a_point_off_the_screen_is_refused_as_a_device_error():
     run_virtual(main())
 
 
-def test_injections_are_found_by_episode_and_step_and_happen_once():
-    injector = FaultInjector(
-        FaultPlan(script=(Injection("hang", episode=1, step=2), Injection("crash", step=1))), seed=0
-    )
-    seen = []
-    for episode in range(3):
-        assert injector.draw("reset") is None
-        for step in range(4):
-            assert injector.draw("observe") is None
-            seen.append((episode, step, injector.draw("act")))
-    assert [entry for entry in seen if entry[2]] == [(0, 1, "crash"), (1, 2, "hang")]
-
-
-def test_drawn_faults_come_at_their_rates_and_on_the_calls_they_can_happen_to():
-    rates = {"hang": 0.02, "crash": 0.04, "offline": 0.02, "blank_frame": 0.05, "stale_frame": 0.06, "lost_tap": 0.07}
-    injector = FaultInjector(FaultPlan(**rates, slow_reset=0.3), seed=1)
-    found: Counter[tuple[str, str]] = Counter()
-    num_episodes, num_steps = 2_000, 10
-    for _ in range(num_episodes):
-        found["reset", injector.draw("reset") or ""] += 1
-        found["observe", injector.draw("observe") or ""] += 1
-        for _ in range(num_steps):
-            found["act", injector.draw("act") or ""] += 1
-            found["observe", injector.draw("observe") or ""] += 1
-    for kind, rate in rates.items():
-        per_step = (found["act", kind] + found["observe", kind]) / (num_episodes * num_steps)
-        assert per_step == pytest.approx(rate, rel=0.15), kind
-    for kind in ("hang", "crash", "offline"):
-        assert found["act", kind] / (found["act", kind] + found["observe", kind]) == pytest.approx(0.5, abs=0.1)
-        assert found["reset", kind] / num_episodes == pytest.approx(rates[kind], abs=0.01)
-    assert found["reset", "slow_reset"] / num_episodes == pytest.approx(0.3, abs=0.04)
-    assert found["act", "blank_frame"] == found["act", "stale_frame"] == found["observe", "lost_tap"] == 0
-
-
-def test_a_fault_meant_for_the_last_screen_of_an_episode_never_reaches_the_next():
-    injector = FaultInjector(FaultPlan(blank_frame=1.0), seed=0)
-    assert [injector.draw(call) for call in ("reset", "act", "reset", "observe", "act", "observe")] == [
-        *(None,) * 5,
-        "blank_frame",
-    ]
-
-
-def test_the_same_seed_draws_the_same_faults():
-    def faults(seed):
-        injector = FaultInjector(FaultPlan(hang=0.2, lost_tap=0.2, stale_frame=0.2), seed=seed)
-        return [injector.draw(call) for call in ("reset", *("observe", "act") * 50)]
-
-    assert faults(1) == faults(1)
-    assert faults(1) != faults(2)
-
-
-def test_a_fault_plan_has_the_names_and_defaults_of_the_config():
-    assert FaultPlan(**FaultsConfig().model_dump()) == FaultPlan()
-    assert set(FaultsConfig.model_fields) == set(FAULT_KINDS)
-
-
-def test_impossible_fault_plans_are_refused():
-    with pytest.raises(ConfigError, match=r"rate of hang.*1\.5"):
-        FaultPlan(hang=1.5)
-    with pytest.raises(ConfigError, match=r"per step add up to 1\.2"):
-        FaultPlan(hang=0.6, lost_tap=0.6)
-    with pytest.raises(ConfigError, match="only happen to `observe`"):
-        Injection("blank_frame", call="act")
-    with pytest.raises(ConfigError, match="unknown fault"):
-        Injection("explode")
-
-
 def test_a_faulty_fleet_never_shows_a_blank_screen_and_always_comes_back():
     async def play(device, verdicts, faults):
         for _ in range(15):
@@ -477,72 +381,3 @@ def test_a_faulty_fleet_never_shows_a_blank_screen_and_always_comes_back():
     assert num_done > 45
     assert elapsed_s > 300.0
     assert run_virtual(main()) == (num_done, faults, elapsed_s)
-
-
-# --- the fake device ---
-
-
-def test_the_fake_counts_taps_and_says_success_at_exactly_the_number_asked_for():
-    async def main():
-        device, task = FakeDevice(), fake_task(taps=2)
-        await device.reset(task, deadline_s=1.0)
-        seen = []
-        for _ in range(3):
-            await device.act(TAP, deadline_s=1.0)
-            verdict = await device.check(task, deadline_s=1.0)
-            observation = await device.observe(deadline_s=1.0)
-            seen.append((verdict.success, verdict.side_effects, observation.elements[0].text))
-        assert seen == [(False, (), "1"), (True, (), "2"), (False, ("count",), "3")]
-        await device.act(Action(ActionKind.BACK), deadline_s=1.0)
-        await device.act(Action(ActionKind.TAP, touch=(0.5, 0.1)), deadline_s=1.0)
-        assert device.count == 0
-
-    run_virtual(main())
-
-
-@pytest.mark.parametrize("call", ["reset", "observe", "act", "check", "recover"])
-@pytest.mark.parametrize("error", [DeviceLostError, DeviceHungError, DeviceRejectedError, ObservationError])
-def test_the_fake_fails_where_it_is_told_to_and_comes_back(call, error):
-    async def main():
-        device, task = FakeDevice(failures=(Failure(call, 0, error),), call_s=0.125), fake_task()
-        if call not in ("reset", "recover"):
-            await device.reset(task, deadline_s=1.0)
-        start_s = now()
-        made = {
-            "reset": lambda: device.reset(task, deadline_s=2.0),
-            "observe": lambda: device.observe(deadline_s=2.0),
-            "act": lambda: device.act(TAP, deadline_s=2.0),
-            "check": lambda: device.check(task, deadline_s=2.0),
-            "recover": lambda: device.recover(deadline_s=2.0),
-        }[call]
-        with pytest.raises(error, match=f"{call} number 0 fails"):
-            await made()
-        assert now() - start_s == (2.0 if error is DeviceHungError else 0.125)
-        with pytest.raises(DeviceLostError, match="call recover first"):
-            await device.reset(task, deadline_s=1.0)
-        await device.recover(deadline_s=1.0)
-        with pytest.raises(DeviceRejectedError):
-            await device.observe(deadline_s=1.0)
-        await device.recover(deadline_s=1.0)
-        await device.reset(task, deadline_s=1.0)
-        assert device.actions == []
-
-    run_virtual(main())
-
-
-def test_the_fake_hangs_when_its_calls_take_longer_than_the_deadline():
-    async def main():
-        device = FakeDevice(call_s=3.0)
-        with pytest.raises(DeviceHungError):
-            await device.reset(fake_task(), deadline_s=2.0)
-        assert now() == 2.0
-
-    run_virtual(main())
-
-
-def test_the_fake_refuses_tasks_of_other_suites():
-    async def main():
-        with pytest.raises(DeviceRejectedError, match="fake_task"):
-            await FakeDevice().reset(TASK, deadline_s=1.0)
-
-    run_virtual(main())

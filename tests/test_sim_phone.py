@@ -1,4 +1,4 @@
-"""The simulated phone as a whole: touches, back stack, keyboard, shade, popups, launcher, and the same pixels always."""
+"""The simulated phone as a whole: touches, back stack, keyboard, shade, popups, launcher, the same pixels always."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from distrl.types import Action, ActionKind, Element
 
 SMALL, LARGE = (180, 400), (540, 1200)
 BACK, HOME, ENTER = (Action(kind) for kind in (ActionKind.BACK, ActionKind.HOME, ActionKind.ENTER))
-NASTY = "It's \"quoted\" 🎉 $(rm -rf) \n\n\ttab \x00 \u202e العربية " + "long" * 200
+NASTY = 'It\'s "quoted" 🎉 $(rm -rf) \n\n\ttab \x00 \u202e العربية ' + "long" * 200
 
 
 def make_state(app: str = "launcher") -> SystemState:
@@ -180,7 +180,9 @@ def test_each_app_names_only_icons_that_exist(app: str) -> None:
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(90, 900), st.integers(160, 1400), st.sampled_from(sorted(APPS)), st.sampled_from([0.85, 1.0, 1.3]))
-def test_any_screen_size_draws_and_keeps_its_elements_on_the_screen(width: int, height: int, app: str, font: float) -> None:
+def test_any_screen_size_draws_and_keeps_its_elements_on_the_screen(
+    width: int, height: int, app: str, font: float
+) -> None:
     state = make_state(app)
     state.settings.font_scale = font
     phone = Phone(state, size=(width, height))
@@ -218,7 +220,11 @@ def test_a_swipe_without_length_is_a_tap() -> None:
 
 def test_a_point_off_the_screen_is_refused() -> None:
     phone = make_phone()
-    for action in (Action(ActionKind.TAP, touch=(1.2, 0.5)), Action(ActionKind.TAP), Action(ActionKind.SWIPE, touch=(0.5, 0.5))):
+    for action in (
+        Action(ActionKind.TAP, touch=(1.2, 0.5)),
+        Action(ActionKind.TAP),
+        Action(ActionKind.SWIPE, touch=(0.5, 0.5)),
+    ):
         with pytest.raises(ActionError) as raised:
             phone.apply(action)
         assert raised.value.kind == "off_screen"
@@ -372,7 +378,7 @@ def test_any_text_can_be_typed_into_any_first_field(app: str) -> None:
     phone.apply(Action(ActionKind.TAP, touch=touch_of(phone, fields[0])))
     type_text(phone, NASTY)
     phone.observe()
-    assert next(e for e in phone.elements() if e.focused).text.startswith("It's \"quoted\" 🎉 $(rm -rf)   ")
+    assert next(e for e in phone.elements() if e.focused).text.startswith('It\'s "quoted" 🎉 $(rm -rf)   ')
     phone.restore(phone.snapshot())
     phone.observe()
 
@@ -412,7 +418,12 @@ def test_back_closes_shade_keyboard_popup_and_dialog_before_it_leaves_a_page() -
 def test_the_shade_opens_from_the_top_toggles_settings_and_closes_upwards() -> None:
     phone = make_phone("clock")
     open_shade(phone)
-    for words, name in (("Airplane", "airplane"), ("Silence", "do_not_disturb"), ("Dark", "dark_theme"), ("Wi-Fi", "wifi")):
+    for words, name in (
+        ("Airplane", "airplane"),
+        ("Silence", "do_not_disturb"),
+        ("Dark", "dark_theme"),
+        ("Wi-Fi", "wifi"),
+    ):
         before = getattr(phone.state.settings, name)
         tile = next(e for e in phone.elements() if e.text == words and e.checkable)
         assert tile.checked == before
@@ -507,6 +518,9 @@ def test_home_pages_turn_sideways_and_stop_at_the_ends() -> None:
     assert second != first
     swipe(phone, (0.8, 0.3), (0.2, 0.3))
     assert names(phone) == second
+    swipe(phone, (0.2, 0.3), (0.8, 0.3))
+    assert names(phone) == first
+    swipe(phone, (0.8, 0.3), (0.2, 0.3))
     phone.apply(HOME)
     assert names(phone) == first
 
@@ -549,4 +563,7 @@ def test_no_sequence_of_actions_breaks_the_phone_and_each_replays_to_the_same_sc
         assert len(phone.elements()) <= 45, names(phone)
     assert phone.snapshot() == twin.snapshot()
     assert phone.observe().frame.content_hash == twin.observe().frame.content_hash
-    assert dump(phone.state) == json.dumps(json.loads(dump(phone.state)), separators=(",", ":"), ensure_ascii=False).encode()
+    assert (
+        dump(phone.state)
+        == json.dumps(json.loads(dump(phone.state)), separators=(",", ":"), ensure_ascii=False).encode()
+    )

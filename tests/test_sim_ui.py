@@ -204,6 +204,13 @@ def test_content_outside_a_scroll_view_is_not_placed() -> None:
     assert layout.placed[0].max_offset == 50 * 100 - 400
 
 
+def test_an_offset_beyond_the_content_shows_its_end() -> None:
+    layout = Layout(1.0, 1.0, {"s": 9999.0})
+    layout.place(scroll("s", [spacer(100) for _ in range(50)]), (0, 0, 360, 400), (0, 0, 360, 400))
+    assert layout.placed[0].offset == layout.placed[0].max_offset
+    assert layout.placed[-1].box == (0, 300, 360, 400)
+
+
 @pytest.mark.parametrize("scale", [0.5, 1.5, 2.25])
 def test_places_grow_with_the_scale(scale: float) -> None:
     def tree() -> Node:
@@ -226,7 +233,9 @@ def test_the_users_font_scale_makes_rows_taller_and_keeps_the_width() -> None:
 
 
 def test_a_row_is_one_element_that_reads_out_all_its_labels() -> None:
-    nothing = list_item("Ann", "Hello", on_tap=lambda: None, leading=avatar("Ann"), trailing=label("08:20"), key="row_1")
+    nothing = list_item(
+        "Ann", "Hello", on_tap=lambda: None, leading=avatar("Ann"), trailing=label("08:20"), key="row_1"
+    )
     phone, _ = demo(one_screen(nothing))
     element = find(phone, "row_1")
     assert element.text == "Ann, Hello, 08:20"
@@ -237,9 +246,9 @@ def test_a_row_is_one_element_that_reads_out_all_its_labels() -> None:
 
 def test_a_control_inside_a_row_is_an_element_of_its_own() -> None:
     def make(app, phone):
-        return one_screen(list_item("Alarm", on_tap=app.on("row"), trailing=switch("On", True, on_tap=app.on("switch"))))(
-            app, phone
-        )
+        return one_screen(
+            list_item("Alarm", on_tap=app.on("row"), trailing=switch("On", True, on_tap=app.on("switch")))
+        )(app, phone)
 
     phone, app = demo(make)
     assert find(phone, "Alarm").text == "Alarm"
@@ -267,10 +276,18 @@ def test_swatches_icons_and_pictures_without_a_label_have_no_text_and_differ_in_
 
 
 def test_a_field_shows_its_hint_until_it_has_text() -> None:
-    phone, app = demo(lambda app, _: Screen(
-        text_field("name", app.heard[-1] if app.heard else "", hint="Your name", on_text=app.hear), title="Demo"))  # fmt: skip
+    def make(app, phone):
+        written = app.heard[-1] if app.heard else ""
+        return Screen(text_field("name", written, hint="Your name", on_text=app.hear), title="Demo")
+
+    phone, app = demo(make)
     empty = find(phone, "Your name")
-    assert (empty.text, empty.content_description, empty.editable, empty.focused) == ("Your name", "Your name", True, False)
+    assert (empty.text, empty.content_description, empty.editable, empty.focused) == (
+        "Your name",
+        "Your name",
+        True,
+        False,
+    )
     tap(phone, "Your name")
     assert find(phone, "Your name").focused
     phone.apply(Action(ActionKind.TYPE, text="Zoë"))
@@ -310,6 +327,66 @@ def test_only_what_scrolling_shows_is_listed() -> None:
     assert after[-1] == "Row 39"
     assert "Row 0" not in after
     assert [e.resource_id for e in phone.elements() if e.scrollable] == ["body"]
+
+
+@pytest.mark.parametrize("size", [(540, 1200), SMALL])
+def test_scrolled_rows_never_bleed_into_the_bars_above_and_below(size: tuple[int, int]) -> None:
+    rows = [list_item(f"Row {n}", "below", icon="star_filled", on_tap=lambda: None) for n in range(40)]
+    phone, _ = demo(one_screen(*rows), size=size)
+    view = find(phone, "body").bounds
+    before = phone.render()
+    for number in range(5):
+        phone.apply(Action(ActionKind.SWIPE, touch=(0.5, 0.6), lift=(0.5, 0.6 - 0.03 - number / 290)))
+        after = phone.render()
+        assert (after[view[1] : view[3]] != before[view[1] : view[3]]).any()
+        assert (after[: view[1]] == before[: view[1]]).all()
+        assert (after[view[3] :] == before[view[3] :]).all()
+
+
+def test_the_stored_offset_never_passes_the_end() -> None:
+    phone, app = demo(one_screen(*[spacer(100) for _ in range(12)]))
+    for _ in range(6):
+        phone.apply(Action(ActionKind.SWIPE, touch=(0.5, 0.8), lift=(0.5, 0.2)))
+    scroller = next(placed for placed in phone.scene.layout.placed if placed.node.kind == "scroll")
+    assert app.page(phone.state).scroll_dp["body"] * 1.5 == pytest.approx(scroller.max_offset, abs=1)
+
+
+def test_a_field_that_the_keyboard_would_cover_is_scrolled_above_it() -> None:
+    field = text_field("low", "", hint="Low", on_text=lambda _: None)
+    phone, _ = demo(one_screen(*[spacer(100) for _ in range(5)], field, *[spacer(100) for _ in range(4)]))
+    tap(phone, "low")
+    focused = find(phone, "low")
+    assert focused.focused
+    assert focused.bounds[3] - focused.bounds[1] == round(52 * 1.5)
+    assert phone.scene.keyboard is not None
+    assert focused.bounds[3] <= phone.scene.keyboard[1]
+
+
+def test_a_covered_field_on_a_page_that_cannot_scroll_pushes_the_page_up() -> None:
+    def make(app, phone):
+        field = text_field("low", "", hint="Low", on_text=app.hear)
+        return Screen(column([spacer(560), field]), title="Demo")
+
+    phone, app = demo(make)
+    tap(phone, "low")
+    assert phone.scene.keyboard is not None
+    assert find(phone, "low").bounds[3] <= phone.scene.keyboard[1]
+    phone.apply(Action(ActionKind.TYPE, text="x"))
+    assert app.heard == ["x"]
+
+
+def test_a_footer_field_rides_on_the_keyboard_and_another_footer_is_covered() -> None:
+    def make(app, phone):
+        field = text_field("top", "", hint="Top", on_text=app.hear)
+        footer = row([text_field("bottom", "", hint="Bottom", on_text=app.hear)], padding=8)
+        return Screen(scroll("body", [field]), title="Demo", footer=footer)
+
+    phone, _ = demo(make)
+    tap(phone, "bottom")
+    assert phone.scene.keyboard is not None
+    assert find(phone, "bottom").bounds[3] <= phone.scene.keyboard[1]
+    tap(phone, "top")
+    assert "bottom" not in [e.resource_id for e in phone.elements()]
 
 
 def test_a_list_that_fits_is_not_scrollable() -> None:

@@ -52,7 +52,7 @@ FLAGS: Final = (
 
 _INSTALL = "run scripts/install-browser (on Debian: apt-get install -y chromium chromium-driver)"
 _PORT_LINE = re.compile(rb"successfully on port (\d+)")
-_KILL_WAIT_S = 5.0
+_KILL_WAIT_S = 20.0
 _REFUSALS = frozenset(
     {"javascript error", "invalid argument", "unknown command", "session not created", "invalid selector"}
 )

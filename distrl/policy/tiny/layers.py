@@ -32,8 +32,8 @@ class EncoderLayer(nn.Module):
         attended = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=mask_B11S)
         attended = attended.transpose(1, 2).reshape(batch, num_slots, size)
         slots_BSD = slots_BSD + self.mix(torch.cat([attended, links_BSS @ normed], -1))
-        slots_BSD = self.feed_forward(slots_BSD)
-        return slots_BSD
+        encoded_BSD: Tensor = self.feed_forward(slots_BSD)
+        return encoded_BSD
 
 
 class DecoderLayer(nn.Module):
@@ -74,8 +74,8 @@ class DecoderLayer(nn.Module):
         query = self.cross_query(self.cross_norm(x_BTD)).view(batch, num_tokens, self.num_heads, -1).transpose(1, 2)
         attended = F.scaled_dot_product_attention(query, *screen, attn_mask=mask_B11S)
         x_BTD = x_BTD + self.cross_output(attended.transpose(1, 2).reshape(batch, num_tokens, size))
-        x_BTD = self.feed_forward(x_BTD)
-        return x_BTD
+        decoded_BTD: Tensor = self.feed_forward(x_BTD)
+        return decoded_BTD
 
 
 class FeedForward(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from functools import partial
 
 from distrl.device.sim.app import App, launch
@@ -22,6 +23,7 @@ from distrl.device.sim.ui import (
     spacer,
     text,
 )
+from distrl.device.sim.words import WEEKDAYS
 
 
 class MessagesApp(App):
@@ -231,8 +233,9 @@ def is_number(content: str) -> bool:
 
 
 def when(phone: SystemState, minute: int) -> str:
-    """When a message came: the time today, else how many days ago."""
+    """When a message came: the time today, else the day's short name, or the date from a week ago on."""
     if minute >= 0:
         return phone.time_text(minute)
     days = -(minute // 1440)
-    return "Yesterday" if days == 1 else f"{days} days ago"
+    day = datetime.date.fromisoformat(phone.date) - datetime.timedelta(days=days)
+    return WEEKDAYS[day.weekday()][:3] if days < 7 else f"{day.day}.{day.month}."

@@ -16,7 +16,16 @@ from collections.abc import Iterable
 
 from distrl.device.sim.app import launch
 from distrl.device.sim.state import SystemState
-from distrl.device.sim.tasks import level1, level1_places, level2, level2_forms, level2_web, level3, level3_web
+from distrl.device.sim.tasks import (
+    level1,
+    level1_places,
+    level2,
+    level2_forms,
+    level2_notes,
+    level2_web,
+    level3,
+    level3_web,
+)
 from distrl.device.sim.tasks.base import Template
 from distrl.device.sim.tasks.distractors import distract
 from distrl.device.sim.tasks.draws import HELD_OUT_APP
@@ -32,6 +41,7 @@ ALL: tuple[Template, ...] = tuple(
             *level1_places.TEMPLATES,
             *level2.TEMPLATES,
             *level2_forms.TEMPLATES,
+            *level2_notes.TEMPLATES,
             *level2_web.TEMPLATES,
             *level3.TEMPLATES,
             *level3_web.TEMPLATES,
