@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from distrl.device.sim.phone import Phone
 from distrl.device.sim.tasks.suite import SimSuite
-from distrl.device.sim.text import font
+from distrl.device.sim.text import load_font
 from distrl.errors import TaskError
 from distrl.tasks import read_task_set
 from distrl.types import SPLITS, Split, Task
@@ -60,9 +60,9 @@ def contact_sheet(suite: SimSuite, tasks: list[Task]) -> Image.Image:
     for number, task in enumerate(tasks):
         left, top = gap + number % COLUMNS * cell[0], gap + number // COLUMNS * cell[1]
         page.paste(Image.fromarray(Phone(suite.begin(task), size=TILE).render()), (left, top))
-        pen.text((left, top + TILE[1] + 5), task.template, font=font(12, bold=True), fill="#22252d")
+        pen.text((left, top + TILE[1] + 5), task.template, font=load_font(12, bold=True), fill="#22252d")
         for line, words in enumerate(_wrapped(task.instruction, TILE[0])[:4]):
-            pen.text((left, top + TILE[1] + 21 + 13 * line), words, font=font(11), fill="#4a4f5c")
+            pen.text((left, top + TILE[1] + 21 + 13 * line), words, font=load_font(11), fill="#4a4f5c")
     return page
 
 
@@ -71,7 +71,7 @@ def _wrapped(text: str, width_px: int) -> list[str]:
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and font(11).getlength(longer) <= width_px:
+        if lines and load_font(11).getlength(longer) <= width_px:
             lines[-1] = longer
         else:
             lines.append(word)

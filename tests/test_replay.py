@@ -242,6 +242,11 @@ def test_the_stalest_outside_the_batch_are_named_until_they_are_refreshed() -> N
     assert replay.stats()["replay/steps_trained"] == 6
 
 
+def test_what_the_batch_holds_is_not_named_stale() -> None:
+    replay = filled(2, refresh_share=1.0)
+    assert replay.stalest(replay.sample(2, 0)).ids == ()
+
+
 # Admission, caps, pacing.
 
 
@@ -436,6 +441,16 @@ def test_a_resumed_replay_goes_on_exactly_as_an_uninterrupted_one(stop: int) -> 
     assert log == expected
     assert after.state_dict() == whole.state_dict()
     assert after.stats() == whole.stats()
+
+
+def test_freed_slots_are_taken_in_the_same_order_after_a_resume() -> None:
+    before, after = filled(4), Replay(ReplaySettings(capacity=4))
+    for name in ("2", "0"):
+        before.discard(name)
+    after.load_state_dict(before.state_dict())
+    for replay in (before, after):
+        replay.admit(record("new"), 0)
+    assert after.state_dict() == before.state_dict()
 
 
 def test_a_batch_drawn_before_the_checkpoint_can_still_be_prioritised_after_it() -> None:

@@ -25,9 +25,29 @@ TextHandler = Callable[[str], None]
 ValueHandler = Callable[[float], None]
 
 Kind = Literal[
-    "column", "row", "scroll", "card", "text", "icon", "button", "icon_button", "field", "switch", "checkbox",
-    "radio", "slider", "chip", "list_item", "swatch", "divider", "spacer", "avatar", "picture", "tab", "app_icon",
-]  # fmt: skip
+    "column",
+    "row",
+    "scroll",
+    "card",
+    "text",
+    "icon",
+    "button",
+    "icon_button",
+    "field",
+    "switch",
+    "checkbox",
+    "radio",
+    "slider",
+    "chip",
+    "list_item",
+    "swatch",
+    "divider",
+    "spacer",
+    "avatar",
+    "picture",
+    "tab",
+    "app_icon",
+]
 
 Color = str
 """A role of the theme (`surface`, `surface_high`, `on_surface`, `muted`, `primary`, `on_primary`, `primary_soft`,
@@ -122,18 +142,43 @@ class Dialog:
     """Drawn from the bottom edge (menus, pickers) rather than centred."""
 
 
-def column(children: list[Node], *, gap: float = 0, padding: float = 0, grow: float = 0, background: Color = "",
-           radius: float = 0, align: Literal["start", "center", "end"] = "start") -> Node:  # fmt: skip
+def column(
+    children: list[Node],
+    *,
+    gap: float = 0,
+    padding: float = 0,
+    grow: float = 0,
+    background: Color = "",
+    radius: float = 0,
+    align: Literal["start", "center", "end"] = "start",
+) -> Node:
     """Children from top to bottom, each as wide as the column."""
-    return Node("column", children=children, gap=gap, padding=padding, grow=grow, background=background,
-                radius=radius, align=align)  # fmt: skip
+    return Node(
+        "column",
+        children=children,
+        gap=gap,
+        padding=padding,
+        grow=grow,
+        background=background,
+        radius=radius,
+        align=align,
+    )
 
 
-def row(children: list[Node], *, gap: float = 0, padding: float = 0, grow: float = 0, height: float | None = None,
-        align: Literal["start", "center", "end"] = "center", on_tap: Handler | None = None) -> Node:  # fmt: skip
+def row(
+    children: list[Node],
+    *,
+    gap: float = 0,
+    padding: float = 0,
+    grow: float = 0,
+    height: float | None = None,
+    align: Literal["start", "center", "end"] = "center",
+    on_tap: Handler | None = None,
+) -> Node:
     """Children from left to right; `align` is vertical. Children with `grow` share the width left over."""
-    return Node("row", children=children, gap=gap, padding=padding, grow=grow, height=height, align=align,
-                on_tap=on_tap)  # fmt: skip
+    return Node(
+        "row", children=children, gap=gap, padding=padding, grow=grow, height=height, align=align, on_tap=on_tap
+    )
 
 
 def scroll(key: str, children: list[Node], *, gap: float = 0, padding: float = 0) -> Node:
@@ -143,41 +188,122 @@ def scroll(key: str, children: list[Node], *, gap: float = 0, padding: float = 0
 
 def card(children: list[Node], *, gap: float = 4, padding: float = 14, on_tap: Handler | None = None) -> Node:
     """A raised, rounded column."""
-    return Node("card", children=children, gap=gap, padding=padding, on_tap=on_tap, background="surface_high", radius=16)
+    return Node(
+        "card", children=children, gap=gap, padding=padding, on_tap=on_tap, background="surface_high", radius=16
+    )
 
 
-def text(content: str, *, size_sp: float = 14, bold: bool = False, color: Color = "on_surface", wrap: bool = False,
-         max_lines: int = 1, align: Literal["start", "center", "end"] = "start", key: str = "", grow: float = 0) -> Node:  # fmt: skip
+def text(
+    content: str,
+    *,
+    size_sp: float = 14,
+    bold: bool = False,
+    color: Color = "on_surface",
+    wrap: bool = False,
+    max_lines: int = 1,
+    align: Literal["start", "center", "end"] = "start",
+    key: str = "",
+    grow: float = 0,
+) -> Node:
     """A label; ellipsised after `max_lines` (any number with `wrap` and max_lines=0)."""
-    return Node("text", text=content, size_sp=size_sp, bold=bold, color=color, wrap=wrap, max_lines=max_lines,
-                align=align, key=key, grow=grow)  # fmt: skip
+    return Node(
+        "text",
+        text=content,
+        size_sp=size_sp,
+        bold=bold,
+        color=color,
+        wrap=wrap,
+        max_lines=max_lines,
+        align=align,
+        key=key,
+        grow=grow,
+    )
 
 
-def button(label: str, *, on_tap: Handler, key: str = "", filled: bool = True, enabled: bool = True, grow: float = 0,
-           color: Color = "") -> Node:  # fmt: skip
+def button(
+    label: str,
+    *,
+    on_tap: Handler,
+    key: str = "",
+    filled: bool = True,
+    enabled: bool = True,
+    grow: float = 0,
+    color: Color = "",
+) -> Node:
     """A labelled button: filled (main action) or plain."""
-    return Node("button", text=label, key=key, on_tap=on_tap, enabled=enabled, grow=grow, height=40, radius=20,
-                background="primary" if filled else "", color=color or ("on_primary" if filled else "primary"))  # fmt: skip
+    return Node(
+        "button",
+        text=label,
+        key=key,
+        on_tap=on_tap,
+        enabled=enabled,
+        grow=grow,
+        height=40,
+        radius=20,
+        background="primary" if filled else "",
+        color=color or ("on_primary" if filled else "primary"),
+    )
 
 
-def icon_button(icon: str, description: str, *, on_tap: Handler, key: str = "", selected: bool = False,
-                enabled: bool = True, on_long_press: Handler | None = None) -> Node:  # fmt: skip
+def icon_button(
+    icon: str,
+    description: str,
+    *,
+    on_tap: Handler,
+    key: str = "",
+    selected: bool = False,
+    enabled: bool = True,
+    on_long_press: Handler | None = None,
+) -> Node:
     """An icon that can be tapped. An empty description leaves it unlabelled: only its pixels say what it is."""
-    return Node("icon_button", icon=icon, description=description, key=key, on_tap=on_tap, selected=selected,
-                enabled=enabled, on_long_press=on_long_press, width=48, height=48)  # fmt: skip
+    return Node(
+        "icon_button",
+        icon=icon,
+        description=description,
+        key=key,
+        on_tap=on_tap,
+        selected=selected,
+        enabled=enabled,
+        on_long_press=on_long_press,
+        width=48,
+        height=48,
+    )
 
 
-def text_field(key: str, value: str, *, hint: str, on_text: TextHandler, on_enter: Handler | None = None,
-               max_lines: int = 1, height: float | None = None, icon: str = "") -> Node:  # fmt: skip
+def text_field(
+    key: str,
+    value: str,
+    *,
+    hint: str,
+    on_text: TextHandler,
+    on_enter: Handler | None = None,
+    max_lines: int = 1,
+    height: float | None = None,
+    icon: str = "",
+) -> Node:
     """An editable field. A tap focuses it and opens the keyboard; TYPE goes to the focused field only."""
-    return Node("field", key=key, text=value, hint=hint, on_text=on_text, on_enter=on_enter, max_lines=max_lines,
-                wrap=max_lines != 1, height=height or 52, radius=12, icon=icon)  # fmt: skip
+    return Node(
+        "field",
+        key=key,
+        text=value,
+        hint=hint,
+        on_text=on_text,
+        on_enter=on_enter,
+        max_lines=max_lines,
+        wrap=max_lines != 1,
+        height=height or 52,
+        radius=12,
+        icon=icon,
+    )
 
 
-def switch(label: str, on: bool, *, on_tap: Handler, secondary: str = "", key: str = "", icon: str = "",
-           enabled: bool = True) -> Node:  # fmt: skip
+def switch(
+    label: str, on: bool, *, on_tap: Handler, secondary: str = "", key: str = "", icon: str = "", enabled: bool = True
+) -> Node:
     """A list row that ends in a switch; the whole row toggles."""
-    return Node("switch", text=label, secondary=secondary, key=key, checked=on, on_tap=on_tap, icon=icon, enabled=enabled)
+    return Node(
+        "switch", text=label, secondary=secondary, key=key, checked=on, on_tap=on_tap, icon=icon, enabled=enabled
+    )
 
 
 def checkbox(label: str, on: bool, *, on_tap: Handler, key: str = "") -> Node:
@@ -202,25 +328,64 @@ def chip(label: str, *, selected: bool, on_tap: Handler, key: str = "") -> Node:
 
 def tabs(labels: list[tuple[str, str]], selected: str, *, on_select: TextHandler) -> Node:
     """A row of tabs; `labels` are (text, icon name) pairs, `selected` one of the texts."""
-    return row([
-        Node("tab", text=label, icon=icon, selected=label == selected, grow=1, height=56,
-             on_tap=lambda chosen=label: on_select(chosen))  # type: ignore[misc]
-        for label, icon in labels
-    ])  # fmt: skip
+    return row(
+        [
+            Node(
+                "tab",
+                text=label,
+                icon=icon,
+                selected=label == selected,
+                grow=1,
+                height=56,
+                on_tap=lambda chosen=label: on_select(chosen),
+            )  # type: ignore[misc]
+            for label, icon in labels
+        ]
+    )
 
 
-def list_item(title: str, secondary: str = "", *, on_tap: Handler | None = None, on_long_press: Handler | None = None,
-              leading: Node | None = None, trailing: Node | None = None, icon: str = "", key: str = "",
-              selected: bool = False, bold: bool = False) -> Node:  # fmt: skip
+def list_item(
+    title: str,
+    secondary: str = "",
+    *,
+    on_tap: Handler | None = None,
+    on_long_press: Handler | None = None,
+    leading: Node | None = None,
+    trailing: Node | None = None,
+    icon: str = "",
+    key: str = "",
+    selected: bool = False,
+    bold: bool = False,
+) -> Node:
     """A row of a list: up to two lines, something before (icon, avatar) and something after."""
-    return Node("list_item", text=title, secondary=secondary, on_tap=on_tap, on_long_press=on_long_press, bold=bold,
-                leading=leading, trailing=trailing, icon=icon, key=key, selected=selected)  # fmt: skip
+    return Node(
+        "list_item",
+        text=title,
+        secondary=secondary,
+        on_tap=on_tap,
+        on_long_press=on_long_press,
+        bold=bold,
+        leading=leading,
+        trailing=trailing,
+        icon=icon,
+        key=key,
+        selected=selected,
+    )
 
 
 def swatch(color: Color, *, selected: bool, on_tap: Handler, description: str = "", key: str = "") -> Node:
     """A round colour to choose; unlabelled unless described, so that only its pixels tell the colour."""
-    return Node("swatch", background=color, selected=selected, on_tap=on_tap, description=description, key=key,
-                width=44, height=44, radius=22)  # fmt: skip
+    return Node(
+        "swatch",
+        background=color,
+        selected=selected,
+        on_tap=on_tap,
+        description=description,
+        key=key,
+        width=44,
+        height=44,
+        radius=22,
+    )
 
 
 def avatar(name: str, *, size: float = 40) -> Node:
@@ -233,11 +398,28 @@ def icon(name: str, *, size: float = 24, color: Color = "muted", description: st
     return Node("icon", icon=name, width=size, height=size, color=color, description=description)
 
 
-def picture(kind: str, *, number: int = 0, color: Color = "primary_soft", height: float = 96, width: float | None = None,
-            on_tap: Handler | None = None, description: str = "") -> Node:  # fmt: skip
+def picture(
+    kind: str,
+    *,
+    number: int = 0,
+    color: Color = "primary_soft",
+    height: float = 96,
+    width: float | None = None,
+    on_tap: Handler | None = None,
+    description: str = "",
+) -> Node:
     """A drawn picture (a product, a photo): icon `kind` large on a tinted ground; unlabelled unless described."""
-    return Node("picture", icon=kind, number=number, background=color, height=height, width=width, radius=12,
-                on_tap=on_tap, description=description)  # fmt: skip
+    return Node(
+        "picture",
+        icon=kind,
+        number=number,
+        background=color,
+        height=height,
+        width=width,
+        radius=12,
+        on_tap=on_tap,
+        description=description,
+    )
 
 
 def divider() -> Node:
