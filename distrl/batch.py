@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -22,7 +22,7 @@ from distrl.types import Decision, Ending, PolicyInput, Trajectory
 class Encoder(Protocol):
     """What turns a step into what the model reads."""
 
-    def encode(self, policy_input: PolicyInput, decision: Decision | None = None) -> EncodedStep:
+    def encode(self, policy_input: PolicyInput, decision: Decision | None) -> EncodedStep:
         """One step, compactly; with the decision's tokens where there is one."""
 
 
@@ -83,9 +83,12 @@ def prepare(trajectory: Trajectory, encoder: Encoder, history_length: int) -> Tr
 
 
 class TrainingCache:
-    """Prepared trajectories by id, bounded in bytes; a missing one is loaded and prepared again."""
+    """Prepared trajectories by id, bounded in bytes; a missing one is loaded and prepared again.
 
-    def __init__(self, max_bytes: int, load: Callable[[str], TrainingTrajectory]) -> None:
+    `load` returns None for a trajectory whose content is gone, e.g. whose screenshots were dropped for space.
+    """
+
+    def __init__(self, max_bytes: int, load: Callable[[str], TrainingTrajectory | None]) -> None:
         self._max_bytes = max_bytes
         self._load = load
         self._num_bytes = 0
@@ -102,16 +105,30 @@ class TrainingCache:
             _, dropped = self._entries.popitem(last=False)
             self._num_bytes -= dropped.num_bytes
 
-    def get(self, trajectory_id: str) -> TrainingTrajectory:
-        """The trajectory, from memory or loaded."""
-        found = self._entries.get(trajectory_id)
-        if found is None:
-            self.num_misses += 1
-            found = self._load(trajectory_id)
-            self.put(found)
-        else:
+    def get(self, trajectory_id: str) -> TrainingTrajectory | None:
+        """The trajectory, from memory or loaded; None when its content is gone."""
+        if trajectory_id in self._entries:
             self._entries.move_to_end(trajectory_id)
+            return self._entries[trajectory_id]
+        self.num_misses += 1
+        found = self._load(trajectory_id)
+        if found is not None:
+            self.put(found)
         return found
+
+
+def acted_by(trajectory: TrainingTrajectory, version: int) -> TrainingTrajectory:
+    """The steps of a trajectory that one policy version acted in, to compare log-probabilities at equal weights."""
+    kept = [i for i, acted in enumerate(trajectory.version_T) if acted == version]
+    return replace(
+        trajectory,
+        steps=tuple(trajectory.steps[i] for i in kept),
+        final=None,
+        log_probs=tuple(trajectory.log_probs[i] for i in kept),
+        reward_T=trajectory.reward_T[kept],
+        invalid_T=trajectory.invalid_T[kept],
+        version_T=trajectory.version_T[kept],
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +184,7 @@ def chunked(trajectories: Sequence[TrainingTrajectory], max_steps: int) -> list[
 
 def unflatten(value_N: Tensor, lengths: Sequence[int]) -> Tensor:
     """Steps in order -> one row per trajectory, [N, ...] -> [B, T, ...], 0 at padding, with gradient."""
-    return torch.nn.utils.rnn.pad_sequence(list(value_N.split(list(lengths))), batch_first=True)
+    return torch.nn.utils.rnn.pad_sequence(torch.split(value_N, list(lengths)), batch_first=True)
 
 
 def pad_steps(tensor: Tensor, num_steps: int) -> Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from distrl.actions import CODECS, ActionCodec
-from distrl.config import BrowserDeviceConfig, RunConfig, SimDeviceConfig
+from distrl.config import BrowserDeviceConfig, DeadlinesConfig, RunConfig, SimDeviceConfig, WorkersConfig
 from distrl.device.base import Device
 from distrl.evaluate import EvaluationSetup
 from distrl.judge import StateJudge
@@ -61,6 +61,24 @@ def _build_phones(
     ]
 
 
+def build_workers(config: RunConfig) -> WorkersConfig:
+    """The settings of the worker, with deadlines and pauses in the time of its devices.
+
+    Deadlines are meant for unscaled phones: where `device.latency_scale` shortens every latency, a hang and a pause
+    before a recovery cost their scaled time too.
+    """
+    workers, device = config.workers, config.device
+    if not isinstance(device, SimDeviceConfig) or device.latency == "instant" or device.latency_scale == 0:
+        return workers
+    deadlines = {name: value * device.latency_scale for name, value in workers.deadlines.model_dump().items()}
+    return workers.model_copy(
+        update={
+            "deadlines": DeadlinesConfig(**deadlines),
+            "recovery_backoff_s": workers.recovery_backoff_s * device.latency_scale,
+        }
+    )
+
+
 def build_codec(config: RunConfig) -> ActionCodec:
     """The configured action format."""
     return CODECS[config.policy.actions]
@@ -78,8 +96,9 @@ def build_task_stream(config: RunConfig, suite: TaskSuite) -> TaskStream:
 
 
 def build_replay(config: RunConfig) -> Replay:
-    """The configured replay, empty."""
+    """The configured replay, empty; the baselines choose for themselves, from uniform draws."""
     settings = config.replay
+    is_baseline = config.algorithm.name != "a_ride"
     return Replay(
         ReplaySettings(
             capacity=settings.capacity,
@@ -89,10 +108,10 @@ def build_replay(config: RunConfig) -> Replay:
             min_trajectories=settings.min_trajectories,
             max_uses=settings.max_uses,
             max_age_versions=settings.max_age_versions,
-            success_share=settings.success_share,
+            success_share=0.0 if is_baseline else settings.success_share,
             refresh_share=settings.refresh_share,
             seed=config.seed,
-            prioritised=settings.prioritised,
+            prioritised=settings.prioritised and not is_baseline,
         )
     )
 
@@ -130,9 +149,7 @@ def build_policy(config: RunConfig, path: str | Path | None = None, *, seed: int
             ui_tree=settings.ui_tree,
             max_action_tokens=settings.max_action_tokens,
         )
-    policy = HuggingFacePolicy.load(
-        Path(source), max_action_tokens=settings.max_action_tokens, seed=seed
-    )
+    policy = HuggingFacePolicy.load(Path(source), max_action_tokens=settings.max_action_tokens, seed=seed)
     return policy
 
 

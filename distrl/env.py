@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from dataclasses import dataclass
 
 from distrl.actions import ActionCodec
@@ -82,15 +82,16 @@ class Episode:
         assert self._observation is not None, "start() comes first"
         before = self._observation
         action, invalid = self._decode(text, before)
-        started = time.perf_counter()
+        clock = asyncio.get_running_loop().time  # So that a virtual clock counts too.
+        started = clock()
         if action is not None and not action.ends_episode:
             await self.device.act(action, deadline_s=self._deadlines.act_s)
-        acted = time.perf_counter()
+        acted = clock()
         if action is not None and not action.ends_episode:
             self._observation = await self.device.observe(deadline_s=self._deadlines.observe_s)
-        observed = time.perf_counter()
+        observed = clock()
         verdict = await self._judge.judge(self.device, self.task, self._observation, deadline_s=self._deadlines.check_s)
-        judged = time.perf_counter()
+        judged = clock()
         return Outcome(
             observation=self._observation,
             action=action,

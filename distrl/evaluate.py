@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -55,8 +55,20 @@ class Evaluation:
         return wilson_interval(self.num_successes, self.num_episodes)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON record, intervals included."""
-        return {**asdict(self), "success": self.success, "interval": list(self.interval)}
+        """A JSON record, intervals included; what is undefined without judged episodes is None."""
+        record = {**asdict(self), "success": self.success, "interval": list(self.interval)}
+        return {
+            name: None if isinstance(value, float) and math.isnan(value) else value for name, value in record.items()
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Evaluation:
+        """The inverse of `to_json`."""
+        values = {name: record[name] for name in cls.__dataclass_fields__}
+        values["by_template"] = {name: (successes, n) for name, (successes, n) in record["by_template"].items()}
+        if values["mean_steps"] is None:
+            values["mean_steps"] = math.nan
+        return cls(**values)
 
 
 def wilson_interval(num_successes: int, num_trials: int, z: float = 1.959964) -> tuple[float, float]:
@@ -78,9 +90,19 @@ class TaskList:
         self.finished: list[Trajectory] = []
         self.num_aborted = 0
 
+    @property
+    def num_waiting(self) -> int:
+        """Tasks that are still to be played, again or for the first time."""
+        return len(self._waiting)
+
     def next(self) -> Task | None:
         """The next task, or None."""
         return self._waiting.pop() if self._waiting else None
+
+    def give_up(self) -> None:
+        """Counts what still waits as aborted: no device is left that could play it."""
+        self.num_aborted += len(self._waiting)
+        self._waiting.clear()
 
     async def deliver(self, trajectory: Trajectory) -> None:
         """Takes an episode; an aborted task goes back into the list."""
@@ -133,7 +155,8 @@ async def play_tasks(
         num_finished = len(todo.finished)
         await worker.run()
         # An aborted task may come back after the last device has gone home; a round without progress is the last.
-        if not todo._waiting or len(todo.finished) == num_finished:
+        if not todo.num_waiting or len(todo.finished) == num_finished:
+            todo.give_up()
             return todo
 
 

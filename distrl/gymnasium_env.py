@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -21,9 +21,9 @@ from gymnasium.envs.registration import register
 from numpy.typing import NDArray
 
 from distrl.build import build_codec, build_devices, build_suite
-from distrl.config import PenaltiesConfig, RunConfig
+from distrl.config import PenaltiesConfig, RunConfig, SimDeviceConfig
 from distrl.env import Episode
-from distrl.errors import DeviceError, JudgeError
+from distrl.errors import DeviceError, JudgeError, TaskError
 from distrl.judge import StateJudge
 from distrl.types import Element, Observation, Split
 
@@ -68,7 +68,7 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], str]):
     `reset(options=...)` takes `template`, `split` and `task_seed`.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"]}
+    metadata = {"render_modes": ["rgb_array"]}
 
     def __init__(
         self,
@@ -87,7 +87,8 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], str]):
         self._shown: Observation | None = None
         self._num_steps = 0
         self._needs_recovery = False
-        screen = getattr(self._config.device, "screen", (160, 210))
+        device = self._config.device
+        screen = device.screen if isinstance(device, SimDeviceConfig) else (160 * device.scale, 210 * device.scale)
         self.observation_space = gymnasium.spaces.Dict(
             {
                 "screenshot": gymnasium.spaces.Box(0, 255, (screen[1], screen[0], 3), np.uint8),
@@ -110,14 +111,24 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], str]):
         super().reset(seed=seed)
         wanted = options or {}
         split: Split = wanted.get("split", "train")
+        splits = self._suite.splits()
+        if not splits.get(split):
+            raise TaskError(
+                f"split {split!r} has no task here; there are: {', '.join(name for name in splits if splits[name])}"
+            )
         draw = random.Random(int(self.np_random.integers(2**31)))
-        template = wanted.get("template") or draw.choice(self._suite.splits()[split])
+        template = wanted.get("template") or draw.choice(splits[split])
         task_seed = int(wanted.get("task_seed", draw.randrange(2**31)))
         task = self._suite.make_task(template, split=split, seed=task_seed)
         if self._needs_recovery:
-            self._loop.run_until_complete(self._device.recover(deadline_s=self._deadlines.recover_s))
+            self._recover()
+        try:
+            self._shown = self._loop.run_until_complete(self._episode.start(task))
+        except DeviceError:
+            self._recover()
+            self._needs_recovery = True  # Until the second start succeeds.
+            self._shown = self._loop.run_until_complete(self._episode.start(task))
             self._needs_recovery = False
-        self._shown = self._loop.run_until_complete(self._episode.start(task))
         self._num_steps = 0
         return self._observation(), {"task": self._episode.task}
 
@@ -127,7 +138,7 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], str]):
         try:
             outcome = self._loop.run_until_complete(self._episode.step(action))
         except (DeviceError, JudgeError) as error:
-            self._needs_recovery = isinstance(error, DeviceError)
+            self._needs_recovery |= isinstance(error, DeviceError)
             fault = error.fault if isinstance(error, DeviceError) else "judge"
             return self._observation(), 0.0, False, True, {"fault": fault, "success": False}
         self._shown = outcome.observation
@@ -141,7 +152,7 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], str]):
         reward = outcome.reward + sum(value for _, value in outcome.penalties)
         return self._observation(), reward, outcome.terminated, out_of_steps and not outcome.terminated, info
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """The present screen, [H, W, 3]."""
         if self._shown is None or self.render_mode != "rgb_array":
             return None
@@ -152,6 +163,11 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], str]):
         if not self._loop.is_closed():
             self._loop.run_until_complete(self._device.close())
             self._loop.close()
+
+    def _recover(self) -> None:
+        self._needs_recovery = True
+        self._loop.run_until_complete(self._device.recover(deadline_s=self._deadlines.recover_s))
+        self._needs_recovery = False
 
     def _observation(self) -> dict[str, Any]:
         assert self._shown is not None, "reset() comes first"

@@ -114,8 +114,27 @@ class Learner:
         chunks = chunked(trajectories, self._config.learner.micro_batch_steps)
         whole = self._forward(chunks[0]) if len(chunks) == 1 else self._look_first(chunks)
         returns = self._returns(whole, recorded)
+        scale_before = self.scale.state_dict()
         self.scale.update(returns.advantage_BT, recorded.mask_BT)
         returns = Returns(self.scale.normalise(returns.advantage_BT), returns.target_BT)
+        try:
+            totals = self._accumulate(chunks, whole, recorded, returns, importance_weights)
+            grad_norm = self._step(trajectories)
+        except NonFiniteUpdateError:
+            self.scale.load_state_dict(scale_before)
+            raise
+        return self._report(whole, recorded, trajectories, totals, grad_norm)
+
+    def _accumulate(
+        self,
+        chunks: Sequence[Sequence[TrainingTrajectory]],
+        whole: _Forward,
+        recorded: Recorded,
+        returns: Returns,
+        importance_weights: NDArray[np.float64],
+    ) -> dict[str, float]:
+        """Adds up the gradients of all micro-batches; returns the sums of the loss terms."""
+        num_trajectories = len(recorded.outcome_B)
         weight_B = torch.from_numpy(np.asarray(importance_weights, dtype=np.float32))
         self.optimizer.zero_grad(set_to_none=True)
         totals: dict[str, float] = {}
@@ -131,14 +150,13 @@ class Learner:
                 Returns(returns.advantage_BT[rows, :num_steps], returns.target_BT[rows, :num_steps]),
                 weight_B[rows],
                 self._proximal_log_prob(chunk),
-                num_trajectories=len(trajectories),
+                num_trajectories=num_trajectories,
             )
             self._refuse_non_finite(losses["total"], chunk)
             losses["total"].backward()  # type: ignore[no-untyped-call]
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0.0) + float(value.detach())
-        grad_norm = self._step(trajectories)
-        return self._report(whole, recorded, trajectories, totals, grad_norm)
+        return totals
 
     def choose(self, candidates: Sequence[TrainingTrajectory]) -> list[int]:
         """The positions of the candidates that a baseline trains on: the top `filter_share`; all of them for A-RIDE."""
@@ -200,6 +218,7 @@ class Learner:
             "policy": dict(self.policy.state()),
             "heads": dict(self.heads.state_dict()),
             "proximal": dict(self._proximal.state()) if self._proximal is not None else {},
+            "proximal_version": self._proximal.version if self._proximal is not None else 0,
             "optimizer": self.optimizer.state_dict(),
             "scale": self.scale.state_dict(),
             "version": self.version,
@@ -211,7 +230,7 @@ class Learner:
         self.policy.load_state(state["policy"], version=self.version)
         self.heads.load_state_dict(state["heads"])
         if self._proximal is not None:
-            self._proximal.load_state(state["proximal"], version=self.version)
+            self._proximal.load_state(state["proximal"], version=int(state["proximal_version"]))
         self.optimizer.load_state_dict(state["optimizer"])
         self.scale.load_state_dict(state["scale"])
 
@@ -223,7 +242,8 @@ class Learner:
         mask_NA = output.mask_BA
         log_prob_N = torch.where(mask_NA, output.log_prob_BA, 0.0).sum(dim=1)
         entropy_N = torch.where(mask_NA, output.entropy_BA, 0.0).sum(dim=1) / mask_NA.sum(dim=1).clamp(min=1)
-        hidden_ND = output.hidden_BD.detach() if self._config.critic.detach else output.hidden_BD
+        detached = self._config.critic.detach or self._is_critic_warmup
+        hidden_ND = output.hidden_BD.detach() if detached else output.hidden_BD
         starts_B = torch.tensor([0, *np.cumsum(lengths[:-1]).tolist()])
         return _Forward(
             log_prob_BT=unflatten(log_prob_N, lengths),
@@ -239,12 +259,11 @@ class Learner:
         parts = [self._forward(chunk) for chunk in chunks]
         num_steps = max(part.log_prob_BT.shape[1] for part in parts)
         return _Forward(
-            *(
-                torch.cat([pad_steps(getattr(part, name), num_steps) for part in parts])
-                for name in ("log_prob_BT", "entropy_BT", "step_logit_BT2")
-            ),
-            torch.cat([part.trajectory_logit_B for part in parts]),
-            torch.cat([part.bootstrap_B for part in parts]),
+            log_prob_BT=torch.cat([pad_steps(part.log_prob_BT, num_steps) for part in parts]),
+            entropy_BT=torch.cat([pad_steps(part.entropy_BT, num_steps) for part in parts]),
+            step_logit_BT2=torch.cat([pad_steps(part.step_logit_BT2, num_steps) for part in parts]),
+            trajectory_logit_B=torch.cat([part.trajectory_logit_B for part in parts]),
+            bootstrap_B=torch.cat([part.bootstrap_B for part in parts]),
         )
 
     @torch.no_grad()
@@ -319,9 +338,8 @@ class Learner:
         else:
             objective = cloning_loss(forward.log_prob_BT, self._selected(forward, recorded), normaliser)
             terms["policy"] = objective
-        if self.version < self._config.learner.critic_warmup_updates:
-            objective = objective * 0.0
-        return {"total": objective + self._config.critic.coefficient * (value + trajectory_value), **terms}
+        total = self._config.critic.coefficient * (value + trajectory_value)
+        return {"total": total if self._is_critic_warmup else total + objective, **terms}
 
     def _priority_terms(self, forward: _Forward, recorded: Recorded) -> Tensor:
         """Mean |delta|, clipped ratio and entropy of each trajectory, [B, 3]."""
@@ -376,8 +394,13 @@ class Learner:
         self.policy.version = self.version
         return grad_norm
 
+    @property
+    def _is_critic_warmup(self) -> bool:
+        """Whether the next update trains the value heads alone: the policy then gets no gradient at all."""
+        return self.version < self._config.learner.critic_warmup_updates
+
     def learning_rate_factor(self) -> float:
-        """Rises over the warm-up, then falls linearly to `final_learning_rate` at the last update, or the end of the time."""
+        """Rises over the warm-up, then falls linearly to `final_learning_rate` at the end of the updates or the time."""
         learner = self._config.learner
         rise = min(1.0, (self.version + 1) / max(learner.warmup_updates, 1))
         progress = min(max(self.version / learner.num_updates, self.time_fraction), 1.0)

@@ -10,12 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
 from torch import Tensor
 
-from distrl.batch import TrainingCache, TrainingTrajectory, prepare
+from distrl.batch import TrainingCache, TrainingTrajectory, acted_by, prepare
 from distrl.config import RunConfig
 from distrl.errors import NonFiniteUpdateError
 from distrl.inbox import Inbox
@@ -26,7 +25,7 @@ from distrl.policy.base import Policy
 from distrl.replay import Replay, ReplayBatch
 from distrl.replay_records import ReplayRecord
 from distrl.tasks import TaskStream
-from distrl.types import Ending, Trajectory
+from distrl.types import Trajectory
 
 INBOX_WAIT_S = 0.2
 """How long the loop waits for data before it looks whether it should stop."""
@@ -69,8 +68,8 @@ class Progress:
 class MismatchWatch:
     """Compares acting and learning log-probabilities at equal weights: at the start, and now and then.
 
-    It keeps one published version until an episode arrives that this version alone has acted in, loads it into a
-    policy of its own, and recomputes. Equal weights make any difference a bug: other tokens, temperature, image.
+    It keeps one published version until an episode arrives that this version has acted in, loads it into a policy of
+    its own, and recomputes those steps. Equal weights make any difference a bug: other tokens, temperature, image.
     """
 
     def __init__(self, learner: Learner, make_policy: Callable[[], Policy], every: int) -> None:
@@ -87,13 +86,13 @@ class MismatchWatch:
             self._watched = version, {name: tensor.clone() for name, tensor in self._learner.policy_state().items()}
 
     def look(self, trajectory: TrainingTrajectory) -> None:
-        """Compares when this trajectory was acted by the watched version; raises `LogProbMismatchError`."""
-        if self._watched is None or not bool((trajectory.version_T == self._watched[0]).all()):
+        """Compares the steps that the watched version acted in, if any; raises `LogProbMismatchError`."""
+        if self._watched is None or not bool((trajectory.version_T == self._watched[0]).any()):
             return
         version, state = self._watched
         self._policy = self._policy or self._make_policy()
         self._policy.load_state(state, version=version)
-        self.worst = max(self.worst, self._learner.refuse_mismatch([trajectory], self._policy))
+        self.worst = max(self.worst, self._learner.refuse_mismatch([acted_by(trajectory, version)], self._policy))
         self._watched = None
 
 
@@ -148,15 +147,18 @@ class TrainingLoop:
                 if update is not None:
                     self._publish()
                     hooks.after_update(update)
-            elif isinstance(self._gate, RoundGate) and self._gate.round_is_complete() and not self._inbox.depth:
+            elif isinstance(self._gate, RoundGate) and self._gate.round_is_complete():
                 self._gate.open_next()
+            self._tell_pacer()
 
     def admit(self, trajectory: Trajectory) -> None:
         """Takes in one finished episode; what replay refuses is counted by name, never silently dropped."""
-        record = ReplayRecord.of(trajectory)
-        self._metrics.count(f"replay/{self.replay.admit(record, self.learner.version)}")
+        verdict = self.replay.admit(ReplayRecord.of(trajectory), self.learner.version)
+        self._metrics.count(f"replay/{verdict}")
         self.progress.last_admitted = trajectory.id
-        if trajectory.ending is Ending.ABORTED:
+        if isinstance(self._gate, RoundGate):
+            self._gate.admitted()
+        if verdict in ("aborted", "duplicate"):
             return
         self.progress.num_episodes += 1
         self.progress.num_steps += len(trajectory.steps)
@@ -174,16 +176,18 @@ class TrainingLoop:
         return late or self.learner.version >= self.config.learner.num_updates
 
     def _may_update(self) -> bool:
-        if isinstance(self._gate, RoundGate) and not (self._gate.round_is_complete() and not self._inbox.depth):
+        if isinstance(self._gate, RoundGate) and not self._gate.round_is_complete():
             return False
         return self.replay.may_sample(self.learner.version)
 
     def _update(self) -> Update | None:
         """One update on a sampled batch; None when it was skipped for a non-finite loss."""
-        batch, trajectories, weights = self._sample()
+        batch, trajectories = self._sample()
+        if not trajectories:
+            return None
         self.learner.time_fraction = self._time_fraction()
         try:
-            update = self.learner.update(trajectories, weights)
+            update = self.learner.update(trajectories, batch.importance_weights)
         except NonFiniteUpdateError:
             self._num_non_finite += 1
             self._metrics.count("learner/non_finite_updates")
@@ -196,35 +200,45 @@ class TrainingLoop:
         self.replay.set_priorities(batch.slots, update.priorities)
         for template, surprise in update.surprises:
             self._tasks.report(template, surprise)
-        if isinstance(self._gate, Pacer):
-            self._gate.set_unconsumed(self.replay.num_unused + self._inbox.depth)
         return update
 
-    def _sample(self) -> tuple[ReplayBatch, list[TrainingTrajectory], Any]:
-        """A batch as the algorithm wants it: prioritised, or the baselines' best share of a uniform draw."""
+    def _tell_pacer(self) -> None:
+        if isinstance(self._gate, Pacer):
+            self._gate.set_owed(self.replay.num_owed, num_delivered=self._inbox.depth)
+
+    def _sample(self) -> tuple[ReplayBatch, list[TrainingTrajectory]]:
+        """A batch as the algorithm wants it: prioritised, or the baselines' best share of a uniform draw.
+
+        Only what is trained on counts towards `replay_ratio` and `max_uses`. Empty when all content drawn is gone.
+        """
         algorithm, size = self.config.algorithm, self.config.learner.batch_size
         if algorithm.name == "a_ride":
-            batch = self.replay.sample(size, self.learner.version)
+            batch, trajectories = self._with_content(self.replay.propose(size, self.learner.version))
             if self.replay.settings.refresh_share:
                 self._refresh(self.replay.stalest(batch))
-            return batch, [self._cache.get(i) for i in batch.ids], batch.importance_weights
-        num_candidates = min(round(size / algorithm.filter_share), max(len(self.replay), size))
-        batch = self.replay.sample(num_candidates, self.learner.version)
-        candidates = [self._cache.get(i) for i in batch.ids]
-        chosen = self.learner.choose(candidates)
-        kept = ReplayBatch(
-            slots=batch.slots[chosen],
-            ids=tuple(batch.ids[i] for i in chosen),
-            importance_weights=np.ones(len(chosen)),
-            ages=batch.ages[chosen],
-        )
-        return kept, [candidates[i] for i in chosen], kept.importance_weights
+        else:
+            num_candidates = min(round(size / algorithm.filter_share), max(len(self.replay), size))
+            drawn, candidates = self._with_content(self.replay.propose(num_candidates, self.learner.version))
+            chosen = self.learner.choose(candidates) if candidates else []
+            batch, trajectories = drawn.take(chosen), [candidates[i] for i in chosen]
+        self.replay.count_trained(batch.slots)
+        return batch, trajectories
+
+    def _with_content(self, batch: ReplayBatch) -> tuple[ReplayBatch, list[TrainingTrajectory]]:
+        """A batch without the trajectories whose screenshots have left the disk; those leave replay, counted."""
+        found = {i: self._cache.get(i) for i in dict.fromkeys(batch.ids)}
+        for trajectory_id, content in found.items():
+            if content is None:
+                self.replay.discard(trajectory_id)
+                self._metrics.count("replay/content_gone")
+        kept = batch.take([position for position, i in enumerate(batch.ids) if found[i] is not None])
+        return kept, [content for i in kept.ids if (content := found[i]) is not None]
 
     def _refresh(self, stale: ReplayBatch) -> None:
         """Looks again at trajectories whose priorities are oldest; they are not trained on."""
-        if stale.ids:
-            priorities = self.learner.priorities([self._cache.get(i) for i in stale.ids])
-            self.replay.set_priorities(stale.slots, priorities)
+        stale, trajectories = self._with_content(stale)
+        if trajectories:
+            self.replay.set_priorities(stale.slots, self.learner.priorities(trajectories))
 
     def _time_fraction(self) -> float:
         limit = self.config.learner.max_minutes

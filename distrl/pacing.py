@@ -51,58 +51,64 @@ def _wake(future: asyncio.Future[None]) -> None:
 class OpenGate:
     """Never holds anything back."""
 
-    async def may_start(self, device_rounds: int, num_running: int) -> None:
+    async def may_start(self, device_rounds: int, num_running: Callable[[], int]) -> None:
         """Returns at once."""
 
-    def leave(self) -> None:
+    def leave(self, device_rounds: int) -> None:
         """Nobody counts the devices here."""
 
 
 class Pacer:
     """Keeps the age of a step at its first consumption under `max_policy_age` versions.
 
-    An update consumes `batch_size` trajectories and makes one version. A trajectory that finishes now waits behind
-    the `unconsumed` ones, and those `running` finish before an episode that starts now. So an episode that starts
-    now is consumed about `(unconsumed + running) / batch_size` versions later, and it may start while
+    An update trains on `batch_size` trajectories and makes one version; each trajectory brings `replay_ratio` of
+    training with it. An episode that starts now waits behind what is `owed` to the trajectories already there, what
+    the `delivered` ones will bring, and the `running` ones, which finish first. So it is consumed about
+    `(owed + replay_ratio * (delivered + running)) / batch_size` versions later, and it may start while
 
-        unconsumed + running < batch_size * max_policy_age
+        owed + replay_ratio * (delivered + running) < batch_size * max_policy_age
 
-    Holding an episode back costs idle phones; dropping a finished one would cost the slow, hard tasks most.
+    While the learner waits for data nothing is owed, so the two never wait for each other. Holding an episode back
+    costs idle phones; dropping a finished one would cost the slow, hard tasks most.
     """
 
-    def __init__(self, *, batch_size: int, max_policy_age: int) -> None:
+    def __init__(self, *, batch_size: int, max_policy_age: int, replay_ratio: float = 1.0) -> None:
         self.capacity = batch_size * max_policy_age
-        self._unconsumed = 0
+        self._replay_ratio = replay_ratio
+        self._owed = 0.0
+        self._num_delivered = 0
         self._closed = False
         self._lock = threading.Lock()
         self._signal = Signal()
 
-    async def may_start(self, device_rounds: int, num_running: int) -> None:
-        """Returns once one more episode may start while `num_running` others run."""
-        await self._signal.until(lambda: self._has_room(num_running))
+    async def may_start(self, device_rounds: int, num_running: Callable[[], int]) -> None:
+        """Returns once one more episode may start beside the `num_running()` that were started and not delivered."""
+        await self._signal.until(lambda: self._has_room(num_running()))
 
     def delivered(self) -> None:
-        """Counts one finished episode on its way to the learner."""
+        """Counts one finished episode on its way to the learner; the worker calls it."""
         with self._lock:
-            self._unconsumed += 1
+            self._num_delivered += 1
 
-    def set_unconsumed(self, num_trajectories: int) -> None:
-        """The learner's own count: trajectories delivered and never sampled yet."""
+    def set_owed(self, num_trajectories: float, *, num_delivered: int) -> None:
+        """The learner's own count: training due (`Replay.num_owed`), and trajectories that it has not taken in yet."""
         with self._lock:
-            self._unconsumed = num_trajectories
+            self._owed, self._num_delivered = num_trajectories, num_delivered
         self._signal.notify()
 
-    def leave(self) -> None:
+    def leave(self, device_rounds: int) -> None:
         """A quarantined device runs nothing, so there is nothing to count down."""
 
     def close(self) -> None:
         """Lets every waiter go, for an orderly stop."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
         self._signal.notify()
 
     def _has_room(self, num_running: int) -> bool:
         with self._lock:
-            return self._closed or self._unconsumed + num_running < self.capacity
+            ahead = self._owed + self._replay_ratio * (self._num_delivered + num_running)
+            return self._closed or ahead < self.capacity
 
 
 class RoundGate:
@@ -110,39 +116,47 @@ class RoundGate:
 
     def __init__(self, num_devices: int) -> None:
         self._num_devices = num_devices
+        self._num_expected = num_devices
         self._open_round = 0
-        self._num_delivered = 0
+        self._num_admitted = 0
         self._closed = False
         self._lock = threading.Lock()
         self._signal = Signal()
 
-    async def may_start(self, device_rounds: int, num_running: int) -> None:
+    async def may_start(self, device_rounds: int, num_running: Callable[[], int]) -> None:
         """Returns once round `device_rounds`, the device's next, is open."""
         await self._signal.until(lambda: self._closed or device_rounds <= self._open_round)
 
-    def delivered(self) -> None:
-        """Counts one finished episode of the open round."""
+    def admitted(self) -> None:
+        """Counts one episode of the open round; the learner calls it when it has taken the episode in."""
         with self._lock:
-            self._num_delivered += 1
+            self._num_admitted += 1
 
-    def leave(self) -> None:
-        """A quarantined device is no longer waited for."""
+    def leave(self, device_rounds: int) -> None:
+        """A device that was quarantined after `device_rounds` episodes is no longer waited for.
+
+        The episode that it aborted in the open round is delivered like any other, and stays expected.
+        """
         with self._lock:
             self._num_devices -= 1
+            if device_rounds <= self._open_round:
+                self._num_expected -= 1
 
     def round_is_complete(self) -> bool:
-        """Whether every device has delivered its episode of the open round."""
+        """Whether the learner has every device's episode of the open round."""
         with self._lock:
-            return self._num_delivered >= self._num_devices
+            return self._num_admitted >= self._num_expected
 
     def open_next(self) -> None:
         """Lets the next round start; the learner calls it after its updates."""
         with self._lock:
             self._open_round += 1
-            self._num_delivered = 0
+            self._num_admitted = 0
+            self._num_expected = self._num_devices
         self._signal.notify()
 
     def close(self) -> None:
         """Lets every waiter go, for an orderly stop."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
         self._signal.notify()

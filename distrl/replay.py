@@ -147,6 +147,16 @@ class Replay:
         Raises:
             ValueError: nothing is present, or `batch_size` is not positive.
         """
+        batch = self.propose(batch_size, learner_version)
+        self.count_trained(batch.slots)
+        return batch
+
+    def propose(self, batch_size: int, learner_version: int) -> ReplayBatch:
+        """Draws as `sample` does and counts nothing: for callers that train on some of it, and name those.
+
+        Raises:
+            ValueError: nothing is present, or `batch_size` is not positive.
+        """
         if batch_size < 1:
             raise ValueError(f"batch_size must be >= 1, got {batch_size}; set learner.batch_size")
         self._expire(learner_version)
@@ -155,9 +165,14 @@ class Replay:
         self._flush()
         slots, probabilities = draw(self._tree, batch_size, self.settings.success_share, self._rng)
         weights = (len(self) * probabilities) ** -self.settings.beta_is
-        self._uses[np.unique(slots)] += 1
-        self._steps_trained += int(self._num_steps[slots].sum())
         return self._batch(slots, weights / weights.max())
+
+    def count_trained(self, slots: NDArray[np.int64]) -> None:
+        """Counts a batch's slots, each as often as it stands there, towards `replay_ratio` and `max_uses`."""
+        order, places = np.divmod(np.asarray(slots, dtype=np.int64), self.settings.capacity)
+        places = places[self._order[places] == order]
+        self._uses[np.unique(places)] += 1
+        self._steps_trained += int(self._num_steps[places].sum())
 
     def set_priorities(self, slots: NDArray[np.int64], priorities: NDArray[np.float64]) -> int:
         """Sets the priorities of trajectories that are still there; gives how many were not, and were left alone.

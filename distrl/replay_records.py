@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,3 +102,13 @@ class ReplayBatch:
     ids: tuple[str, ...]
     importance_weights: NDArray[np.float64]
     ages: NDArray[np.int64]
+
+    def take(self, positions: Sequence[int]) -> ReplayBatch:
+        """Some of the batch, in the order of `positions`; importance weights stay as they were drawn."""
+        chosen = np.array(positions, dtype=np.int64)
+        return ReplayBatch(
+            slots=self.slots[chosen],
+            ids=tuple(self.ids[i] for i in positions),
+            importance_weights=self.importance_weights[chosen],
+            ages=self.ages[chosen],
+        )

@@ -1,4 +1,4 @@
-"""`distrl tasks`: the templates, an example of each, and a contact sheet of how their phones start."""
+"""`distrl tasks`: the templates, an example of each, and a contact sheet of how each is done."""
 
 from __future__ import annotations
 
@@ -8,24 +8,31 @@ from typing import cast
 import typer
 from PIL import Image, ImageDraw
 
-from distrl.device.sim.phone import Phone
+from distrl.device.sim.tasks.demonstrations import run_oracle
 from distrl.device.sim.tasks.suite import SimSuite
-from distrl.device.sim.text import load_font
 from distrl.errors import TaskError
+from distrl.picture import draw_touch, write_text
 from distrl.tasks import read_task_set
 from distrl.types import SPLITS, Split, Task
 
-COLUMNS = 8
+COLUMNS = 10
 TILE = (216, 480)
 """Size of one phone on the contact sheet, pixels."""
-CAPTION_PX = 74
+CAPTION_PX, GAP_PX, HEADING_PX = 84, 20, 54
+TITLES = {
+    "train": "Trained on",
+    "held_out_params": "Trained on, with other words and numbers",
+    "held_out_templates": "Held-out templates: kinds of task never trained on",
+    "held_out_app": "Held-out app: an app never trained on",
+}
+INK, SOFT, PAPER = (28, 30, 38), (84, 89, 103), (238, 240, 245)
 
 
 def list_tasks(*, sheet: Path | None, split: str, file: Path | None, dry_run: bool) -> None:
     """Prints one line per template; writes a contact sheet where asked to.
 
     Raises:
-        TaskError: the split is unknown, or the task-set file has bad lines.
+        TaskError: the split is unknown, the task-set file has bad lines, or the sheet cannot be written.
     """
     suite = SimSuite()
     if split and split not in SPLITS:
@@ -39,40 +46,56 @@ def list_tasks(*, sheet: Path | None, split: str, file: Path | None, dry_run: bo
     wanted = cast("tuple[Split, ...]", (split,) if split else ("train", "held_out_templates", "held_out_app"))
     tasks = [suite.make_task(name, split=chosen, seed=0) for chosen in wanted for name in suite.splits()[chosen]]
     width = max(len(task.template) for task in tasks)
+    split_width = max(len(task.split) for task in tasks)
     for task in tasks:
         pixels = "pixels" if suite.template(task.template).needs_pixels else "      "
-        typer.echo(f"{task.template:<{width}}  {task.split:<18}  level {task.level}  {pixels}  {task.instruction}")
+        typer.echo(
+            f"{task.template:<{width}}  {task.split:<{split_width}}  level {task.level}  {pixels}  {task.instruction}"
+        )
     typer.echo(f"{len(tasks)} templates")
     if sheet is not None and dry_run:
         typer.echo(f"would write {sheet}")
     elif sheet is not None:
-        contact_sheet(suite, tasks).save(sheet)
+        _write(contact_sheet(suite, tasks), sheet)
         typer.echo(f"wrote {sheet}")
 
 
 def contact_sheet(suite: SimSuite, tasks: list[Task]) -> Image.Image:
-    """The first screen of each task with its instruction below."""
-    num_rows = -(-len(tasks) // COLUMNS)
-    gap = 16
-    cell = (TILE[0] + gap, TILE[1] + CAPTION_PX + gap)
-    page = Image.new("RGB", (COLUMNS * cell[0] + gap, num_rows * cell[1] + gap), "#e9ebf1")
-    pen = ImageDraw.Draw(page)
-    for number, task in enumerate(tasks):
-        left, top = gap + number % COLUMNS * cell[0], gap + number // COLUMNS * cell[1]
-        page.paste(Image.fromarray(Phone(suite.begin(task), size=TILE).render()), (left, top))
-        pen.text((left, top + TILE[1] + 5), task.template, font=load_font(12, bold=True), fill="#22252d")
-        for line, words in enumerate(_wrapped(task.instruction, TILE[0])[:4]):
-            pen.text((left, top + TILE[1] + 21 + 13 * line), words, font=load_font(11), fill="#4a4f5c")
+    """Each task at its last step, with the touch that completes it; the instruction below."""
+    groups = [(split, [task for task in tasks if task.split == split]) for split in SPLITS]
+    groups = [(split, found) for split, found in groups if found]
+    columns = min(COLUMNS, max(len(found) for _, found in groups))
+    cell = (TILE[0] + GAP_PX, TILE[1] + CAPTION_PX + GAP_PX)
+    num_rows = sum(-(-len(found) // columns) for _, found in groups)
+    size = (columns * cell[0] + GAP_PX, num_rows * cell[1] + len(groups) * HEADING_PX + GAP_PX)
+    page = Image.new("RGB", size, PAPER)
+    top = GAP_PX
+    for split, found in groups:
+        write_text(page, (GAP_PX, top), TITLES[split], px=24, room_px=size[0], bold=True, fill=INK)
+        top += HEADING_PX
+        for number, task in enumerate(found):
+            row, column = divmod(number, columns)
+            _paste_task(page, (GAP_PX + column * cell[0], top + row * cell[1]), suite, task)
+        top += -(-len(found) // columns) * cell[1]
     return page
 
 
-def _wrapped(text: str, width_px: int) -> list[str]:
-    """Lines of at most `width_px` at 11 pixels."""
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and load_font(11).getlength(longer) <= width_px:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines
+def _paste_task(page: Image.Image, at: tuple[int, int], suite: SimSuite, task: Task) -> None:
+    last = run_oracle(suite, task, size=TILE)[-1]
+    screen = Image.fromarray(last.observation.frame.pixels)
+    draw_touch(screen, last.action)
+    page.paste(screen, at)
+    left, top = at
+    ImageDraw.Draw(page).rectangle((left - 1, top - 1, left + TILE[0], top + TILE[1]), outline=(198, 202, 212))
+    top += TILE[1] + 6
+    top += write_text(page, (left, top), task.template, px=14, room_px=TILE[0], bold=True, fill=INK)
+    write_text(page, (left, top), task.instruction, px=13, room_px=TILE[0], max_lines=3, fill=SOFT)
+
+
+def _write(page: Image.Image, path: Path) -> None:
+    try:
+        page.save(path, optimize=True)
+    except (OSError, ValueError) as error:
+        raise TaskError(
+            f"cannot write the contact sheet {path} ({error}); name a .png file in a folder there is"
+        ) from None

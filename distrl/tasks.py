@@ -30,7 +30,7 @@ class TaskSuite(Protocol):
 
 
 def fixed_tasks(suite: TaskSuite, split: Split, *, num_tasks: int) -> list[Task]:
-    """The same tasks every time: templates in turn, seeds counting up. What evaluations use; empty for an empty split."""
+    """The tasks of evaluations: templates in turn, seeds counting up, the same every time; none for an empty split."""
     templates = suite.splits()[split]
     if not templates:
         return []

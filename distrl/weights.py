@@ -233,7 +233,7 @@ def _at_least_one(keep: int) -> int:
 
 
 def _check_increases(version: int, latest: int) -> None:
-    if version <= max(latest, -1):
+    if version <= latest:
         raise WeightsError(
             f"versions must strictly increase, {version} follows {latest}: publish {latest + 1} or later"
         )

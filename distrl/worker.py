@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -148,7 +148,7 @@ class TimeByState:
         self._metrics.count(f"phones/{state}_s", seconds)
 
     @contextlib.contextmanager
-    def spent(self, status: PhoneStatus, state: str):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def spent(self, status: PhoneStatus, state: str) -> Iterator[None]:
         """Times the block as `state`, on the event loop's clock, so that a virtual clock counts too."""
         loop = asyncio.get_running_loop()
         status.state, started = state, loop.time()
@@ -250,11 +250,14 @@ class TaskSource(Protocol):
 class Gate(Protocol):
     """Says when a phone may start its next episode."""
 
-    async def may_start(self, device_rounds: int, num_running: int) -> None:
-        """Returns once a phone that has played `device_rounds` episodes may start another."""
+    async def may_start(self, device_rounds: int, num_running: Callable[[], int]) -> None:
+        """Returns once a phone that has played `device_rounds` episodes may start another.
 
-    def leave(self) -> None:
-        """A phone was quarantined and will not come back."""
+        `num_running` counts the worker's episodes that were started and are not delivered yet.
+        """
+
+    def leave(self, device_rounds: int) -> None:
+        """A phone that has played `device_rounds` episodes was quarantined and will not come back."""
 
 
 Deliver = Callable[[Trajectory], Awaitable[None]]
@@ -299,7 +302,7 @@ class Worker:
         self._history_length = history_length
         self._times = TimeByState(metrics)
         self._outbox: asyncio.Queue[Trajectory] = asyncio.Queue(maxsize=max(2 * len(self._devices), 4))
-        self._num_running = 0
+        self._num_undelivered = 0
         self._ids = (f"{name}.{session}.{number:07d}" for number in itertools.count())
         self._stopping = False
 
@@ -308,63 +311,66 @@ class Worker:
         self._stopping = True
 
     async def run(self) -> None:
-        """Runs until stopped; returns once every finished episode has been delivered.
+        """Runs until stopped; returns once every finished episode has been delivered, and closes the devices.
 
         Raises:
             Whatever a part of it raised: a worker with a dead part does not limp on.
         """
-        async with asyncio.TaskGroup() as service:
-            background = [service.create_task(part()) for part in (self._policy.serve, self._send, self._watch_lag)]
-            async with asyncio.TaskGroup() as fleet:
-                for device, status in zip(self._devices, self.statuses, strict=True):
-                    fleet.create_task(self._drive(device, status))
-            await self._outbox.join()
-            for part in background:
-                part.cancel()
+        try:
+            async with asyncio.TaskGroup() as service:
+                background = [service.create_task(part()) for part in (self._policy.serve, self._send, self._watch_lag)]
+                async with asyncio.TaskGroup() as fleet:
+                    for device, status in zip(self._devices, self.statuses, strict=True):
+                        fleet.create_task(self._drive(device, status))
+                await self._outbox.join()
+                for part in background:
+                    part.cancel()
+        finally:
+            await asyncio.gather(*(device.close() for device in self._devices))
 
     async def _drive(self, device: Device, status: PhoneStatus) -> None:
         """One phone's life: task, episode, delivery, and recovery when it failed."""
         episode = Episode(device, self._judge, self._codec, self._config.deadlines, self._penalties)
         num_played = 0
-        while not self._stopping:
+        was_recovered = False
+        while True:
             with self._times.spent(status, "waiting_for_task"):
-                await self._gate.may_start(num_played, self._num_running)
-            if self._stopping:
-                break
-            task = self._tasks.next()
+                await self._gate.may_start(num_played, lambda: self._num_undelivered)
+            task = None if self._stopping else self._tasks.next()
             if task is None:
                 break
-            self._num_running += 1
-            try:
-                trajectory = await play_episode(
-                    episode,
-                    self._policy,
-                    task,
-                    history_length=self._history_length,
-                    times=self._times,
-                    status=status,
-                    worker=self.name,
-                    trajectory_id=next(self._ids),
-                )
-            finally:
-                self._num_running -= 1
+            self._num_undelivered += 1
+            trajectory = await play_episode(
+                episode,
+                self._policy,
+                task,
+                history_length=self._history_length,
+                times=self._times,
+                status=status,
+                worker=self.name,
+                trajectory_id=next(self._ids),
+            )
             num_played += 1
             self._count(trajectory)
             with self._times.spent(status, "outbox_full"):
                 await self._outbox.put(trajectory)
-            if trajectory.ending is not Ending.ABORTED or trajectory.fault == "judge":
+            phone_failed = trajectory.ending is Ending.ABORTED and trajectory.fault != "judge"
+            if not phone_failed or trajectory.steps:
                 status.failures_in_a_row = 0
-            elif not await self._recover(device, status):
+            elif was_recovered:  # It came back and failed before its first step: that recovery failed too.
+                status.failures_in_a_row += 1
+            was_recovered = phone_failed
+            if phone_failed and not await self._recover(device, status):
+                self._gate.leave(num_played)
                 return
         status.state = "stopped"
-        await device.close()
 
     async def _recover(self, device: Device, status: PhoneStatus) -> bool:
         """Brings a failed phone back, with growing pauses; False when it is quarantined for good."""
         with self._times.spent(status, "recovering"):
-            for attempt in range(self._config.max_recoveries):
-                if attempt:
-                    await asyncio.sleep(self._config.recovery_backoff_s * 2 ** (attempt - 1))
+            while status.failures_in_a_row < self._config.max_recoveries and not self._stopping:
+                if status.failures_in_a_row:
+                    await asyncio.sleep(self._config.recovery_backoff_s * 2 ** (status.failures_in_a_row - 1))
                 self._metrics.count("phones/recoveries")
                 try:
                     await device.recover(deadline_s=self._config.deadlines.recover_s)
@@ -372,20 +378,21 @@ class Worker:
                     status.failures_in_a_row += 1
                 else:
                     return True
+        if self._stopping:
+            status.state = "stopped"
+            return False
         status.state = "quarantined"
-        self._gate.leave()
-        self._metrics.count("phones/quarantined")
         await device.close()
+        self._metrics.count("phones/quarantined")
         return False
 
     async def _send(self) -> None:
         """Delivers in the order of finishing; phones go on meanwhile."""
         while True:
             trajectory = await self._outbox.get()
-            try:
-                await self._deliver(trajectory)
-            finally:
-                self._outbox.task_done()
+            await self._deliver(trajectory)
+            self._num_undelivered -= 1
+            self._outbox.task_done()
 
     async def _watch_lag(self) -> None:
         loop = asyncio.get_running_loop()

@@ -20,9 +20,12 @@ def ids(trajectories):
 
 
 async def until(condition):
-    """Lets the event loop turn until `condition` holds."""
-    while not condition():
+    """Lets the event loop turn until `condition` holds; nothing here takes more than a few turns."""
+    for _ in range(1000):
+        if condition():
+            return
         await asyncio.sleep(0)
+    raise AssertionError("the condition never held")
 
 
 def test_trajectories_come_out_in_the_order_they_went_in():
@@ -118,6 +121,23 @@ def test_a_cancelled_put_leaves_the_line_and_takes_no_place():
         assert ids(inbox.drain(0)) == ["a"]
         await kept
         assert ids(inbox.drain(0)) == ["c"]
+
+    asyncio.run(scenario())
+
+
+def test_a_put_cancelled_just_after_it_was_accepted_is_kept_and_upsets_nobody():
+    async def scenario():
+        upset = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: upset.append(context))
+        inbox = Inbox(1)
+        await inbox.put(trajectory("a"))
+        waiting = asyncio.create_task(inbox.put(trajectory("b")))
+        await until(lambda: inbox.stats()["inbox/in_line"] == 1)
+        assert ids(inbox.drain(0)) == ["a"]  # b is in; its wake-up is on its way.
+        waiting.cancel()
+        await until(waiting.done)
+        await asyncio.sleep(0)
+        assert (upset, ids(inbox.drain(0))) == ([], ["b"])
 
     asyncio.run(scenario())
 

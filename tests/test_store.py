@@ -117,6 +117,30 @@ def test_the_oldest_frames_are_dropped_first_and_their_episodes_stay(path):
         assert counts.frame_bytes <= 4.5 * packed_bytes()
 
 
+def test_no_more_frames_are_dropped_than_the_bound_asks_for(path):
+    with open_store(path, max_frame_bytes=int(4.5 * packed_bytes())) as store:
+        for number, name in enumerate("abcde"):
+            store.add(with_frames(name, 2 * number, 2 * number + 1))
+            assert store.ids(EpisodeFilter(with_frames=True)) == list("abcde"[max(0, number - 1) : number + 1])
+
+
+def test_an_add_that_fails_at_its_last_statement_leaves_no_trace(path, monkeypatch):
+    with open_store(path, max_frame_bytes=int(4.5 * packed_bytes())) as store:
+        store.add(with_frames("a", 0, 1))
+        before = store.counts()
+
+        def fails(newest):
+            raise sqlite3.OperationalError("disk I/O error")
+
+        for _ in range(3):
+            with monkeypatch.context() as patched, pytest.raises(StoreError, match="disk I/O error"):
+                patched.setattr(store, "_drop_oldest_frames", fails)
+                store.add(with_frames("b", 2, 3))
+            assert (store.ids(), store.counts()) == (["a"], before)
+        assert store.add(with_frames("b", 2, 3)) is True
+        assert store.has_frames("a")  # The failed ones were not counted towards the bound.
+
+
 def test_a_frame_that_a_newer_episode_shows_outlives_the_oldest(path):
     with open_store(path, max_frame_bytes=int(3.5 * packed_bytes()), cache_bytes=0) as store:
         store.add(with_frames("a", 0, 1))

@@ -23,7 +23,7 @@ from transformers.utils import logging as hf_logging
 
 from distrl.errors import PolicyError
 from distrl.policy.base import EncodedStep, PolicyBatch, PolicyOutput
-from distrl.policy.sampling import SampledAction, sample_actions
+from distrl.policy.sampling import SampledAction, sample_actions, token_entropy
 from distrl.types import Decision, PolicyInput
 
 
@@ -163,7 +163,7 @@ class HuggingFacePolicy:
         temperature_N = batch.temperature_B[:, None].expand_as(mask)[mask]
         log_probs_NV = torch.log_softmax(logits_NV / temperature_N[:, None], -1)
         taken_N = log_probs_NV.gather(-1, batch.token_ids_BA[mask][:, None]).squeeze(-1)
-        entropy_N = -(log_probs_NV.exp() * log_probs_NV).sum(-1)
+        entropy_N = token_entropy(log_probs_NV)
         zeros = torch.zeros(mask.shape, dtype=taken_N.dtype)
         return PolicyOutput(
             log_prob_BA=zeros.masked_scatter(mask, taken_N),

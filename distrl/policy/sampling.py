@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
+
+
+_IMPOSSIBLE: Final = -1e4
+"""exp of it is 0 in any floating type: the product with it is 0 too, and so is the gradient."""
 
 
 @dataclass
@@ -66,13 +70,17 @@ def sample_actions(
 def draw(logits_BV: Tensor, temperature: float, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
     """Draws one token per row; returns ids, log-probabilities and entropies, each [B]."""
     log_probs_BV = torch.log_softmax(logits_BV.float() / (temperature or 1.0), -1)
-    probs_BV = log_probs_BV.exp()
     if temperature == 0:
         tokens = logits_BV.argmax(-1)
     else:
-        cumulative = probs_BV.cumsum(-1, dtype=torch.float64)
+        cumulative = log_probs_BV.exp().cumsum(-1, dtype=torch.float64)
         uniform = torch.rand(len(cumulative), 1, dtype=torch.float64, generator=generator).to(cumulative.device)
         tokens = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).squeeze(-1)
         tokens = tokens.clamp_max(logits_BV.shape[-1] - 1)
     log_probs = log_probs_BV.gather(-1, tokens[:, None]).squeeze(-1)
-    return tokens, log_probs, -(probs_BV * log_probs_BV).sum(-1)
+    return tokens, log_probs, token_entropy(log_probs_BV)
+
+
+def token_entropy(log_probs_BV: Tensor) -> Tensor:
+    """Entropy of each row's distribution, nats; impossible tokens (log-probability -inf) count as 0."""
+    return -(log_probs_BV.exp() * log_probs_BV.clamp_min(_IMPOSSIBLE)).sum(-1)

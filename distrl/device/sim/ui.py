@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 Handler = Callable[[], None]
@@ -337,8 +338,8 @@ def tabs(labels: list[tuple[str, str]], selected: str, *, on_select: TextHandler
                 selected=label == selected,
                 grow=1,
                 height=56,
-                on_tap=lambda chosen=label: on_select(chosen),
-            )  # type: ignore[misc]
+                on_tap=partial(on_select, label),
+            )
             for label, icon in labels
         ]
     )

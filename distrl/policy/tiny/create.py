@@ -19,6 +19,8 @@ _PIXEL_SIZES: Final = {"image_width": 144, "image_height": 320, "patch_size": 16
 _UNSAID_BIAS: Final = -8.0
 """A new policy says the words of actions, points and copies; it seldom says other words from the vocabulary."""
 _NEVER_BIAS: Final = -20.0
+_FOLLOW_BIAS: Final = 2.0
+"""A new policy that has copied a word tends to go on copying where it was."""
 
 
 def create_tiny_policy(
@@ -48,5 +50,6 @@ def create_tiny_policy(
     with torch.no_grad():
         model.word_bias.fill_(_UNSAID_BIAS)
         model.word_bias[[*said, tokenizer.eos_token_id]] = 0.0
+        model.copying.bias[:4] = _FOLLOW_BIAS
         model.word_bias[[tokenizer.pad_token_id, tokenizer.bos_token_id]] = _NEVER_BIAS
     return HuggingFacePolicy(model, processor, max_action_tokens=max_action_tokens, seed=seed)

@@ -25,6 +25,8 @@ from distrl.policy.tiny.configuration import TinyPolicyConfig
 from distrl.policy.tiny.layers import DecoderLayer, EncoderLayer, pooled_words
 from distrl.policy.tiny.processing import NUM_CLASSES, NUM_ELEMENT_FEATURES, NUM_INSTRUCTION_FEATURES, SCREEN_INPUTS
 
+_WORD_SCALE = 0.2
+"""Initial size of embeddings: small beside the features, so that words never trained on do not drown them."""
 _SMALLEST = 1e-30
 """Floor of an unnormalised probability: keeps its logarithm finite."""
 
@@ -174,7 +176,7 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyp
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=0.5)
+            nn.init.normal_(module.weight, std=_WORD_SCALE)
         elif isinstance(module, nn.LayerNorm):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
@@ -276,7 +278,7 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyp
         ids = screen.candidate_ids[:, None, :].expand_as(scores)
         if logits_mask is not None:
             hidden, scores, ids = hidden[logits_mask], scores[logits_mask], ids[logits_mask]
-        spoken = F.linear(hidden * scale, self.encoder.words.weight, self.word_bias)
+        spoken = F.linear(hidden * scale**0.5, self.encoder.words.weight, self.word_bias)
         largest = torch.maximum(spoken.amax(-1, keepdim=True), scores.amax(-1, keepdim=True)).detach()
         total = (spoken - largest).exp().scatter_add(-1, ids, (scores - largest).exp())
         return total.clamp_min(_SMALLEST).log()

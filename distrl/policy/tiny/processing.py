@@ -36,9 +36,9 @@ NUM_CLASSES: Final = len(CLASS_NAMES) + 1
 
 _NUM_FLAGS: Final = 9
 _NUM_PLACE: Final = 6
-_NUM_RELATED: Final = 5
+_NUM_RELATED: Final = 7
 NUM_ELEMENT_FEATURES: Final = _NUM_FLAGS + _NUM_PLACE + NUM_MATCH_FEATURES + _NUM_RELATED
-NUM_INSTRUCTION_FEATURES: Final = NUM_TOKEN_FLAGS + 6
+NUM_INSTRUCTION_FEATURES: Final = NUM_TOKEN_FLAGS + 8
 
 
 SCREEN_INPUTS: Final = (
@@ -53,8 +53,8 @@ SCREEN_INPUTS: Final = (
 class StepArrays:
     """One step, in the smallest types that hold it exactly (about 10 kB).
 
-    instruction_ids [I] int32, instruction_features [I, 9] float16; element_ids [E, W] int32 (0 pads),
-    element_classes [E] uint8, element_numbers [E] int32 (token that names the element), element_features [E, 26]
+    instruction_ids [I] int32, instruction_features [I, 11] float16; element_ids [E, W] int32 (0 pads),
+    element_classes [E] uint8, element_numbers [E] int32 (token that names the element), element_features [E, 28]
     float16, element_crops [E, c, 2c, 3] uint8, links [E, I] uint8 (the token's word stands in the element);
     context_ids [K, W] int32: the app's name, then past actions, latest first; image [h, w, 3] uint8.
     """
@@ -233,7 +233,11 @@ def _instruction_features(
     flags: NDArray[np.float32],
     typed: set[str],
 ) -> NDArray[np.float16]:
-    """Token flags, then: on screen (and on how many elements), in a field, in the focused field, marked, typed."""
+    """One row per token: its flags, where it shows, and whether it was typed.
+
+    The last eight: on screen, on how few elements, in a field, in the focused field, in a marked element, typed, and
+    in one element with the token before it, with the token after it.
+    """
     num_tokens = links.shape[1]
     features = np.zeros((num_tokens, NUM_INSTRUCTION_FEATURES), np.float16)
     features[:, :NUM_TOKEN_FLAGS] = token_flags[:num_tokens]
@@ -245,6 +249,9 @@ def _instruction_features(
         features[:, 5] = by_flag[:, 2] > 0
         features[:, 6] = by_flag[:, 3] > 0
         features[:, 7] = (by_flag[:, 5] + by_flag[:, 6]) > 0
+        pairs = (links[:, 1:] & links[:, :-1]).any(0)
+        features[1:, 9] = pairs
+        features[:-1, 10] = pairs
     if typed:
         features[:, 8] = [bool(word) and word in typed for word in token_words[:num_tokens]]
     return features
@@ -259,8 +266,9 @@ def _element_features(
 ) -> NDArray[np.float16]:
     """One row per element: flags, place, its own match, and how it relates to the rest.
 
-    The last five are the best match in its row, of what it contains and of what contains it; how rare the word it
-    matches is on this screen; and the share of the instruction's tokens it matches.
+    The last are the best match in its row, of what it contains and of what contains it; how rare the word it
+    matches is on this screen; the share of the instruction's tokens it matches; and whether no element matches more
+    words, or a longer run of them.
     """
     num = len(flags)
     features = np.zeros((num, NUM_ELEMENT_FEATURES), np.float16)
@@ -282,6 +290,8 @@ def _element_features(
             (inside.T * best).max(1),
             rarity.max(1, initial=0.0),
             links.mean(1) if links.shape[1] else best * 0,
+            (own[:, 1] > 0) & (own[:, 1] == own[:, 1].max()),
+            (own[:, 2] > 0) & (own[:, 2] == own[:, 2].max()),
         ],
         1,
     )
