@@ -45,11 +45,7 @@ EMULATORS: dict[str, Any] = {
             "slow_reset": 0.01,
         },
     },
-    "workers": {
-        "num_devices": 32,
-        "deadlines": {"reset_s": 24.0, "observe_s": 0.6, "act_s": 0.6, "check_s": 0.6, "recover_s": 12.0},
-        "recovery_backoff_s": 0.02,
-    },
+    "workers": {"num_devices": 32},
     "replay": {"min_trajectories": 32},
 }
 VARIANTS = (
@@ -57,7 +53,7 @@ VARIANTS = (
         "emulator",
         "quickstart",
         "32 phones as slow and as unreliable as emulators driven over adb, at a fiftieth of their time: the `emulator` "
-        "latency profile, and faults at small rates. Deadlines are scaled with it. For looking at throughput, "
+        "latency profile, and faults at small rates. Deadlines shrink with it. For looking at throughput, "
         "stragglers and recovery; sync.yaml is its partner.",
         EMULATORS,
     ),
@@ -74,14 +70,14 @@ VARIANTS = (
         "The DigiRL baseline: of uniformly drawn trajectories the top share by `outcome - V_traj`, and of these the "
         "steps with a positive one-step advantage, are cloned. Same phones, store, replay and budget "
         "as the quickstart.",
-        {"algorithm": {"name": "digirl"}, "replay": {"prioritised": False}},
+        {"algorithm": {"name": "digirl"}},
     ),
     Variant(
         "filtered_bc",
         "quickstart",
         "The filtered behaviour cloning baseline: of uniformly drawn trajectories the top share by return is cloned. "
         "Same phones, store, replay and budget as the quickstart.",
-        {"algorithm": {"name": "filtered_bc"}, "replay": {"prioritised": False}},
+        {"algorithm": {"name": "filtered_bc"}},
     ),
     Variant(
         "uniform_replay",

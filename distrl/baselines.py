@@ -21,7 +21,7 @@ def top_fraction(score_N: Tensor, fraction: float) -> Tensor:
     """
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction must be in (0, 1], got {fraction}; 0.1 keeps the top 10 %")
-    num_kept = math.ceil(fraction * score_N.numel() - 1e-9)  # 0.1 * 30 is a hair above 3.
+    num_kept = math.ceil(fraction * score_N.numel() - 1e-9)  # 0.07 * 100 is a hair above 7.
     order = torch.sort(score_N, descending=True, stable=True).indices
     selected_N = torch.zeros_like(score_N, dtype=torch.bool)
     selected_N[order[:num_kept]] = True

@@ -184,7 +184,7 @@ def chunked(trajectories: Sequence[TrainingTrajectory], max_steps: int) -> list[
 
 def unflatten(value_N: Tensor, lengths: Sequence[int]) -> Tensor:
     """Steps in order -> one row per trajectory, [N, ...] -> [B, T, ...], 0 at padding, with gradient."""
-    return torch.nn.utils.rnn.pad_sequence(torch.split(value_N, list(lengths)), batch_first=True)
+    return torch.nn.utils.rnn.pad_sequence(list(torch.split(value_N, list(lengths))), batch_first=True)
 
 
 def pad_steps(tensor: Tensor, num_steps: int) -> Tensor:

@@ -149,8 +149,7 @@ def build_policy(config: RunConfig, path: str | Path | None = None, *, seed: int
             ui_tree=settings.ui_tree,
             max_action_tokens=settings.max_action_tokens,
         )
-    policy = HuggingFacePolicy.load(Path(source), max_action_tokens=settings.max_action_tokens, seed=seed)
-    return policy
+    return HuggingFacePolicy.load(Path(source), max_action_tokens=settings.max_action_tokens, seed=seed)
 
 
 def build_demonstrator(

@@ -118,7 +118,7 @@ def evaluate(
     dry_run: DryRunOption = False,
 ) -> None:
     """Measures success on fixed tasks, with confidence intervals."""
-    from distrl.report import evaluate_source
+    from distrl.evaluate_source import evaluate_source
 
     evaluate_source(
         source, splits=split, episodes=episodes, config=config, overrides=overrides, which=which, dry_run=dry_run

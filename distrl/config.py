@@ -231,7 +231,9 @@ class LearnerConfig(Settings):
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Trajectories per update."""
     micro_batch_steps: Annotated[int, Field(ge=1)] = 64
-    """Steps per forward and backward pass; bounds memory."""
+    """Steps per forward and backward pass."""
+    keep_graphs: bool = True
+    """Whether all micro-batches stay in memory between the two passes; false computes the first one twice instead."""
     learning_rate: PositiveFloat = 3e-4
     """Of the policy, at its highest."""
     value_learning_rate: PositiveFloat = 1e-3

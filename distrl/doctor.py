@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -16,8 +18,13 @@ import typer
 
 MIN_FREE_BYTES = 2 * 2**30
 MIN_MEMORY_BYTES = 3 * 2**30
-REQUIRED = ("torch", "transformers", "tokenizers", "safetensors", "gymnasium", "pydantic", "PIL", "matplotlib", "rich")
-DISTRIBUTIONS = {"PIL": "pillow"}
+REQUIRED = (
+    *("torch", "transformers", "tokenizers", "safetensors", "gymnasium", "pydantic", "numpy", "yaml", "PIL"),
+    *("matplotlib", "rich", "typer", "tensorboard"),
+)
+DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+"""What a container may use, where it is less than the machine has."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ def python() -> Finding:
 
 def packages() -> Finding:
     """Whether everything that is imported can be found; nothing is imported for it."""
-    missing = [name for name in REQUIRED if importlib.util.find_spec(name) is None]
+    missing = [DISTRIBUTIONS.get(name, name) for name in REQUIRED if importlib.util.find_spec(name) is None]
     versions = [
         f"{name} {metadata.version(DISTRIBUTIONS.get(name, name))}" for name in REQUIRED[:2] if name not in missing
     ]
@@ -64,6 +71,8 @@ def packages() -> Finding:
 def memory() -> Finding:
     """Whether the quickstart fits into memory."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):  # No container, or one without a limit ("max").
+        total = min(total, int(CGROUP_LIMIT.read_text()))
     remedy = "lower workers.num_devices, learner.encoding_cache_mb and store.cache_mb"
     return Finding("memory", total >= MIN_MEMORY_BYTES, f"{total / 2**30:.1f} GiB", remedy)
 
@@ -84,10 +93,11 @@ def cores() -> Finding:
 def run_folder() -> Finding:
     """Whether a run folder can be made here, with the file locks it needs."""
     try:
-        with tempfile.TemporaryDirectory(dir=Path.cwd()):
-            pass
+        with tempfile.TemporaryFile(dir=Path.cwd()) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        return Finding("run folder", False, str(error), "start in a folder you can write, or name one with --run-dir")
+        remedy = "start in a folder you can write, on a disk with file locks, or name one with --run-dir"
+        return Finding("run folder", False, str(error), remedy)
     return Finding("run folder", True, f"{Path.cwd()} can be written")
 
 

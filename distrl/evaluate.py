@@ -1,4 +1,4 @@
-"""Success on fixed tasks: greedy, penalties off, with a confidence interval. Failures of devices are not the agent's."""
+"""Success on fixed tasks: greedy, penalties off, with a confidence interval. A device's failure is not the agent's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from distrl.actions import ActionCodec
 from distrl.config import WorkersConfig
 from distrl.device.base import Device
+from distrl.errors import PartStoppedError
 from distrl.judge import Judge
 from distrl.metrics import Metrics
 from distrl.pacing import OpenGate
@@ -211,10 +212,11 @@ class BackgroundEvaluator:
             self._changed.notify_all()
 
     def take_results(self) -> list[Evaluation]:
-        """What has finished since the last call; raises what an evaluation raised."""
+        """What has finished since the last call; raises `PartStoppedError`, once, when an evaluation died."""
         with self._changed:
-            if self._error is not None:
-                raise self._error
+            error, self._error = self._error, None
+            if error is not None:
+                raise PartStoppedError("evaluator", f"{type(error).__name__}: {error}") from error
             results, self._results = self._results, []
             return results
 

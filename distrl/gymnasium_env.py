@@ -68,7 +68,7 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], str]):
     `reset(options=...)` takes `template`, `split` and `task_seed`.
     """
 
-    metadata = {"render_modes": ["rgb_array"]}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 1}
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """The learner: from a batch of replayed trajectories to one gradient step and new priorities.
 
 One forward pass gives everything an update needs: log-probabilities and entropies (policy loss, ratios), values
-(returns, value loss) and what the next priorities are made of. A batch that does not fit one micro-batch is looked at
-twice, first without gradient, because returns need a whole trajectory before its first step can be weighted.
+(returns, value loss) and what the next priorities are made of. The graphs of all micro-batches are kept until the
+returns are known, which need whole trajectories; without `learner.keep_graphs` a first pass goes without gradient.
 
 Legend: B trajectories, T steps of the longest, N steps of a micro-batch, A tokens of an action.
 """
@@ -112,13 +112,14 @@ class Learner:
         """
         recorded = Recorded.of(trajectories, self._config.algorithm.gamma)
         chunks = chunked(trajectories, self._config.learner.micro_batch_steps)
-        whole = self._forward(chunks[0]) if len(chunks) == 1 else self._look_first(chunks)
+        forwards = [self._forward(chunk) for chunk in chunks] if self._config.learner.keep_graphs else []
+        whole = _joined([_without_gradient(forward) for forward in forwards] or self._look_first(chunks))
         returns = self._returns(whole, recorded)
         scale_before = self.scale.state_dict()
         self.scale.update(returns.advantage_BT, recorded.mask_BT)
         returns = Returns(self.scale.normalise(returns.advantage_BT), returns.target_BT)
         try:
-            totals = self._accumulate(chunks, whole, recorded, returns, importance_weights)
+            totals = self._accumulate(chunks, forwards, recorded, returns, importance_weights)
             grad_norm = self._step(trajectories)
         except NonFiniteUpdateError:
             self.scale.load_state_dict(scale_before)
@@ -128,7 +129,7 @@ class Learner:
     def _accumulate(
         self,
         chunks: Sequence[Sequence[TrainingTrajectory]],
-        whole: _Forward,
+        forwards: list[_Forward],
         recorded: Recorded,
         returns: Returns,
         importance_weights: NDArray[np.float64],
@@ -142,7 +143,7 @@ class Learner:
         for chunk in chunks:
             rows = slice(first, first + len(chunk))
             first += len(chunk)
-            forward = whole if len(chunks) == 1 else self._forward(chunk)
+            forward = forwards.pop(0) if forwards else self._forward(chunk)
             num_steps = forward.log_prob_BT.shape[1]
             losses = self._losses(
                 forward,
@@ -175,23 +176,28 @@ class Learner:
                 return list(range(len(candidates)))
         return [int(i) for i in torch.nonzero(chosen_N).squeeze(1)]
 
+    @property
+    def _warming_up(self) -> bool:
+        """Whether only the value heads learn: an untrained critic's advantages would first unteach the policy."""
+        return self.version < self._config.learner.critic_warmup_updates
+
     def priorities(self, trajectories: Sequence[TrainingTrajectory]) -> NDArray[np.float64]:
         """Replay priorities under the present policy, [B], without training on anything."""
         recorded = Recorded.of(trajectories, self._config.algorithm.gamma)
-        forward = self._look_first(chunked(trajectories, self._config.learner.micro_batch_steps))
+        forward = _joined(self._look_first(chunked(trajectories, self._config.learner.micro_batch_steps)))
         return trajectory_priority(self._priority_terms(forward, recorded), self._weights).double().numpy()
 
     def mismatch(self, trajectories: Sequence[TrainingTrajectory], policy: Policy | None = None) -> float:
         """Largest difference per token between recorded log-probabilities and those of `policy`."""
         policy = policy or self.policy
-        worst = 0.0
+        worst = torch.zeros(())
         for trajectory in trajectories:
             with torch.no_grad():
                 output = policy.evaluate(policy.collate(trajectory.steps))
             for recorded_A, log_prob_A in zip(trajectory.log_probs, output.log_prob_BA, strict=True):
                 difference_A = log_prob_A[: len(recorded_A)] - torch.from_numpy(recorded_A)
-                worst = max(worst, float(difference_A.abs().max()))
-        return worst
+                worst = torch.maximum(worst, difference_A.abs().max())  # NaN stays, which Python's max would drop.
+        return float(worst)
 
     def refuse_mismatch(self, trajectories: Sequence[TrainingTrajectory], policy: Policy | None = None) -> float:
         """Returns `mismatch`, or raises `LogProbMismatchError` naming it when it is above the tolerance.
@@ -238,7 +244,8 @@ class Learner:
         """One pass of the policy and the value heads over all steps of some trajectories."""
         lengths = [len(trajectory.steps) for trajectory in trajectories]
         batch = self.policy.collate([step for trajectory in trajectories for step in trajectory.steps])
-        output = self.policy.evaluate(batch)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._warming_up):
+            output = self.policy.evaluate(batch)
         mask_NA = output.mask_BA
         log_prob_N = torch.where(mask_NA, output.log_prob_BA, 0.0).sum(dim=1)
         entropy_N = torch.where(mask_NA, output.entropy_BA, 0.0).sum(dim=1) / mask_NA.sum(dim=1).clamp(min=1)
@@ -254,17 +261,9 @@ class Learner:
         )
 
     @torch.no_grad()
-    def _look_first(self, chunks: Sequence[Sequence[TrainingTrajectory]]) -> _Forward:
-        """All micro-batches in one, without gradient."""
-        parts = [self._forward(chunk) for chunk in chunks]
-        num_steps = max(part.log_prob_BT.shape[1] for part in parts)
-        return _Forward(
-            log_prob_BT=torch.cat([pad_steps(part.log_prob_BT, num_steps) for part in parts]),
-            entropy_BT=torch.cat([pad_steps(part.entropy_BT, num_steps) for part in parts]),
-            step_logit_BT2=torch.cat([pad_steps(part.step_logit_BT2, num_steps) for part in parts]),
-            trajectory_logit_B=torch.cat([part.trajectory_logit_B for part in parts]),
-            bootstrap_B=torch.cat([part.bootstrap_B for part in parts]),
-        )
+    def _look_first(self, chunks: Sequence[Sequence[TrainingTrajectory]]) -> list[_Forward]:
+        """All micro-batches once without gradient, for what needs whole trajectories."""
+        return [self._forward(chunk) for chunk in chunks]
 
     @torch.no_grad()
     def _bootstrap(self, trajectories: Sequence[TrainingTrajectory]) -> Tensor:
@@ -400,7 +399,7 @@ class Learner:
         return self.version < self._config.learner.critic_warmup_updates
 
     def learning_rate_factor(self) -> float:
-        """Rises over the warm-up, then falls linearly to `final_learning_rate` at the end of the updates or the time."""
+        """Rises over the warm-up, then falls linearly to `final_learning_rate` at the end of the updates or time."""
         learner = self._config.learner
         rise = min(1.0, (self.version + 1) / max(learner.warmup_updates, 1))
         progress = min(max(self.version / learner.num_updates, self.time_fraction), 1.0)
@@ -443,3 +442,19 @@ class Learner:
         }
         surprises = tuple((t.template, float(s)) for t, s in zip(trajectories, surprise_B, strict=True))
         return Update(stats, trajectory_priority(terms_B3, self._weights).double().numpy(), surprises)
+
+
+def _without_gradient(forward: _Forward) -> _Forward:
+    return _Forward(**{name: getattr(forward, name).detach() for name in _Forward.__dataclass_fields__})
+
+
+def _joined(parts: Sequence[_Forward]) -> _Forward:
+    """Micro-batches as one batch, padded to the longest trajectory."""
+    num_steps = max(part.log_prob_BT.shape[1] for part in parts)
+    return _Forward(
+        log_prob_BT=torch.cat([pad_steps(part.log_prob_BT, num_steps) for part in parts]),
+        entropy_BT=torch.cat([pad_steps(part.entropy_BT, num_steps) for part in parts]),
+        step_logit_BT2=torch.cat([pad_steps(part.step_logit_BT2, num_steps) for part in parts]),
+        trajectory_logit_B=torch.cat([part.trajectory_logit_B for part in parts]),
+        bootstrap_B=torch.cat([part.bootstrap_B for part in parts]),
+    )

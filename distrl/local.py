@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -44,7 +46,6 @@ from distrl.learner import Learner, Update
 from distrl.loop import MismatchWatch, Progress, TrainingLoop
 from distrl.metrics import JsonLinesSink, Metrics, TensorBoardSink
 from distrl.pacing import Pacer, RoundGate
-from distrl.policy.base import Policy
 from distrl.run_evaluations import RunEvaluations
 from distrl.run_state import RunParts, refuse_another_config, restore_run, save_run
 from distrl.rundir import RunFolder
@@ -108,6 +109,7 @@ class LocalRun:
         self._parts = RunParts(self.learner, self.replay, self.tasks, self.metrics)
         self._recent: deque[bool] = deque(maxlen=RECENT_EPISODES)
         self._last_glance_s = self._last_row_s = 0.0
+        self._last_row_version = -1
         self._last_update: Update | None = None
         self._acting = self.policy.copy(seed=config.seed + 1 + 1_000_003 * attempt)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
@@ -137,7 +139,7 @@ class LocalRun:
             raise
         finally:
             self._end_threads()
-        if self._last_update is not None:
+        if self._last_update is not None and self._last_row_version < self.learner.version:
             self._write_row(self._last_update)
         self.save_checkpoint()
         if not self.was_stopped:
@@ -294,9 +296,11 @@ class LocalRun:
     # Numbers
 
     def _write_row(self, update: Update) -> None:
+        self._last_row_version = self.learner.version
         self.metrics.gauge("progress/trained_s", self.progress.trained_s)
         self.metrics.gauge("progress/episodes", self.progress.num_episodes)
         self.metrics.gauge("progress/recent_success", self._recent_success())
+        self.metrics.gauge("process/peak_rss_mb", _peak_rss_mb())
         self.metrics.write(self.learner.version, {**update.stats, **self.replay.stats(), **self.inbox.stats()})
 
     def _recent_success(self) -> float:
@@ -326,6 +330,11 @@ class LocalRun:
         )
 
 
+def _peak_rss_mb() -> float:
+    """The most memory this process has held so far, MiB; the kernel counts in KiB, on macOS in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
 def _build_gate(config: RunConfig) -> Pacer | RoundGate:
     if config.algorithm.mode == "sync":
         return RoundGate(config.workers.num_devices)
@@ -341,6 +350,11 @@ def default_run_dir(config_path: Path) -> Path:
     return Path("runs") / f"{config_path.stem}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
+SWITCH_INTERVAL_S = 0.0005
+"""How soon a thread that waits for the interpreter gets it; with the default of 5 ms, each of the learner's many short
+tensor operations would wait that long while the phones' thread computes."""
+
+
 def train(config: RunConfig, run_dir: Path, *, resume: bool = False, display: Display | None = None) -> LocalRun:
     """Runs `config` in `run_dir` to its end; returns the run, closed, for its numbers.
 
@@ -349,6 +363,7 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool = False, display: Di
         CheckpointError: there is nothing to resume from, it is damaged, or other settings than how long differ.
         PartStoppedError: a part died.
     """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     with contextlib.ExitStack() as stack:
         display = display or Display(str(run_dir))
         stack.callback(display.close)

@@ -135,7 +135,7 @@ class PhoneRequest(BaseHTTPRequestHandler):
             "/": self._send_page,
             "/screen.png": self._send_screen,
             "/api/state": lambda: self._send_json(HTTPStatus.OK, self._view()),
-            "/api/tasks": lambda: self._send_json(HTTPStatus.OK, dict(self.server.suite.splits())),
+            "/api/tasks": lambda: self._send_json(HTTPStatus.OK, {**self.server.suite.splits()}),
         }
         answer = answers.get(self.path.partition("?")[0])
         if not self._is_ours():
@@ -293,7 +293,7 @@ def _page() -> tuple[bytes, str]:
     page = resources.files("distrl").joinpath("phone_page.html").read_text(encoding="utf-8")
     script, style = (_digest(page, tag) for tag in ("script", "style"))
     policy = (
-        f"default-src 'none'; script-src '{script}'; style-src '{style}'; img-src 'self'; connect-src 'self'; "
+        f"default-src 'none'; script-src '{script}'; style-src '{style}'; img-src 'self' data:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return page.encode("utf-8"), policy

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from distrl.device.sim.state import SystemState, dump, load
 from distrl.device.sim.tasks.suite import SimSuite
 from distrl.errors import ActionError, TaskError
 from distrl.store import Store
-from distrl.types import SPLITS, Action, ActionKind, Decision, Ending, Observation, Split, Step, Task, Trajectory
+from distrl.types import SPLITS, Action, ActionKind, Decision, Ending, Observation, Step, Task, Trajectory
 
 HISTORY_LENGTH = 4
 """Earlier action texts kept with each step; cloning computes them anew for its own policy."""
@@ -54,8 +54,7 @@ def first_task(suite: SimSuite, template: str, split: str, seed: int) -> Task:
         raise TaskError(f"{split!r} is no split; there are: {', '.join(SPLITS)}")
     if not 0 <= seed <= MAX_SEED:
         raise TaskError(f"a seed lies between 0 and {MAX_SEED}, got {seed}; choose one in between")
-    chosen = cast("Split", split)
-    return suite.make_task(template or suite.splits()[chosen][0], split=chosen, seed=seed)
+    return suite.make_task(template or suite.splits()[split][0], split=split, seed=seed)
 
 
 class PhoneSession:

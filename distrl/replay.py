@@ -233,16 +233,11 @@ class Replay:
         return True
 
     @property
-    def num_unused(self) -> int:
-        """Trajectories present that no batch has held yet."""
-        return int(((self._uses == 0) & (self._priority > 0)).sum())
-
-    @property
     def num_owed(self) -> float:
         """How much training is due, in trajectories of average length: what to hold new episodes back by.
 
-        0 while the learner waits for data. Unlike `num_unused` it comes to 0 by training: draws follow priorities, so
-        that in a large buffer many trajectories are never drawn, and waiting for those would be waiting for ever.
+        0 while the learner waits for data; training brings it to 0. Trajectories not drawn yet would be no measure:
+        draws follow priorities, a large buffer holds many that never are, and waiting for those would never end.
         """
         if len(self) < self.settings.min_trajectories or not self._steps_admitted:
             return 0.0

@@ -63,7 +63,7 @@ class RunEvaluations:
         self._best = max((e.success for e in periodic), default=None)
 
     def play_splits(self, state: Mapping[str, Tensor], version: int, *, when: str, attempt: int, at_s: float) -> None:
-        """Success on every configured split, before and after training; call it while nothing runs in the background."""
+        """Success on every configured split, before and after training, while nothing runs in the background."""
         num_episodes = self._settings.final_episodes
         for split in self._settings.final_splits if num_episodes else ():
             tasks = fixed_tasks(self._suite, split, num_tasks=num_episodes)

@@ -94,7 +94,7 @@ def _paste_task(page: Image.Image, at: tuple[int, int], suite: SimSuite, task: T
 
 def _write(page: Image.Image, path: Path) -> None:
     try:
-        page.save(path, optimize=True)
+        page.save(path)
     except (OSError, ValueError) as error:
         raise TaskError(
             f"cannot write the contact sheet {path} ({error}); name a .png file in a folder there is"

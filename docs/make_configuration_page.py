@@ -101,7 +101,7 @@ def rows(model: type[Settings], prefix: str) -> list[str]:
     for name, info in model.model_fields.items():
         if models_of(info.annotation):
             continue
-        says = " ".join((info.description or "Chooses this kind of device.").split())
+        says = "Chooses this kind." if name == "kind" else " ".join((info.description or "").split())
         cells = (f"`{prefix}{name}`", type_text(info.annotation), default_text(info), range_text(info), says)
         lines.append("| " + " | ".join(cells) + " |")
     return lines

@@ -381,6 +381,11 @@ def test_filtered_cloning_takes_the_best_tenth_and_at_least_one() -> None:
     assert top_fraction(torch.tensor([]), 0.1).tolist() == []
 
 
+def test_a_share_that_is_a_whole_number_is_not_rounded_up_by_floating_point() -> None:
+    assert 0.07 * 100 > 7
+    assert top_fraction(torch.arange(100.0), 0.07).sum() == 7
+
+
 def test_ties_at_the_cut_go_to_the_earlier() -> None:
     assert top_fraction(torch.tensor([1.0, 0.0, 1.0, 1.0]), 0.5).tolist() == [True, False, True, False]
 
@@ -398,12 +403,13 @@ def test_digirl_prefers_a_surprising_success_to_an_expected_one() -> None:
 
 def test_digirl_selects_steps_by_the_rule_worked_out_by_hand() -> None:
     selected = digirl_step_selection(
-        reward_BT=tensor([0.0, 0.0, 1.0], [0.0, 0.0, math.nan]),
-        discount_BT=tensor([0.5, 0.5, 0.0], [0.5, 0.5, math.nan]),
-        value_BT=tensor([0.9, 0.5, 0.9], [0.3, 0.34, math.nan]),
-        bootstrap_B=torch.tensor([0.7, 0.41], dtype=torch.float64),
-        mask_BT=torch.tensor([[True, True, True], [True, True, False]]),
+        reward_BT=tensor([0.0, 0.0, 1.0], [0.0, 0.0, math.nan], [0.0, math.nan, math.nan]),
+        discount_BT=tensor([0.5, 0.5, 0.0], [0.5, 0.5, math.nan], [0.0, math.nan, math.nan]),
+        value_BT=tensor([0.9, 0.5, 0.9], [0.3, 0.34, math.nan], [0.3, math.nan, math.nan]),
+        bootstrap_B=torch.tensor([0.7, 0.41, 0.9], dtype=torch.float64),
+        mask_BT=torch.tensor([[True, True, True], [True, True, False], [True, False, False]]),
     )
-    # Row 1: 0.5-0.9-0.05+0.25 = -0.2;  0.9-0.5-0.05+0.5 > 0;  0-0.9-0.05+1+1 > 0 (terminated: no bootstrap).
+    # Row 1: 0.5-0.9-0.05+0.25 = -0.2;  0.9-0.5-0.05+0.5 > 0;  0-0.9-0.05+1+1 > 0.
     # Row 2: 0.34-0.3-0.05 = -0.01;  0.41-0.34-0.05 = 0.02 (truncated: the bootstrap counts).
-    assert selected.tolist() == [[False, True, True], [False, True, False]]
+    # Row 3: 0-0.3-0.05 < 0 (terminated: it does not).
+    assert selected.tolist() == [[False, True, True], [False, True, False], [False, False, False]]

@@ -117,7 +117,11 @@ def test_generate_refuses_inputs_the_model_does_not_know(policy, inputs):
 def test_actions_stop_at_the_end_token_or_at_the_bound(inputs):
     policy = make_policy(max_action_tokens=5)
     end = policy.model.config.eos_token_id
-    for decision in policy.act(inputs, temperature=1.0):
+    with torch.no_grad():
+        policy.model.word_bias[end] = 3.5
+    decisions = policy.act(inputs * 4, temperature=1.0)
+    assert {len(decision.token_ids) for decision in decisions} == {1, 2, 3, 4, 5}
+    for decision in decisions:
         ids = decision.token_ids.tolist()
         assert end not in ids[:-1]
         assert len(ids) == 5 or ids[-1] == end
@@ -136,6 +140,13 @@ def test_draws_follow_the_distribution_and_never_hit_the_impossible():
     torch.testing.assert_close(log_probs, probs.log()[tokens])
     assert torch.isnan(entropies).sum() == 0
     assert entropies[0].item() == pytest.approx(1.0297, abs=1e-4)
+
+
+def test_the_smallest_draw_skips_impossible_tokens(monkeypatch):
+    monkeypatch.setattr(torch, "rand", lambda *shape, **kwargs: torch.zeros(*shape, dtype=kwargs["dtype"]))
+    tokens, log_probs, _ = draw(torch.tensor([[0.0, 0.0, 0.3, 0.7]]).log(), 1.0, None)
+    assert tokens.tolist() == [2]
+    assert log_probs.exp().tolist() == pytest.approx([0.3])
 
 
 def test_the_state_sees_no_action(policy, inputs):

@@ -353,11 +353,25 @@ def test_training_owed_counts_average_trajectories_and_comes_to_zero_by_training
     assert replay.num_owed == 0.0
 
 
-def test_trajectories_that_no_batch_has_held_are_counted_as_unused() -> None:
-    replay = filled(6, capacity=10)
-    assert replay.num_unused == 6
-    batch = replay.sample(2, 0)
-    assert replay.num_unused == 6 - len(set(batch.ids))
+def test_a_proposal_counts_only_what_its_caller_trains_on() -> None:
+    proposing, sampling = filled(8, max_uses=1), filled(8, max_uses=1)
+    proposal = proposing.propose(4, 0)
+    assert proposal.ids == sampling.sample(4, 0).ids  # The same draw.
+    assert proposing.stats()["replay/steps_trained"] == 0
+    kept = proposal.take([2, 0])
+    assert kept.ids == (proposal.ids[2], proposal.ids[0])
+    proposing.count_trained(kept.slots)
+    assert proposing.stats()["replay/steps_trained"] == 6
+    assert proposing.may_sample(0)
+    assert [name in proposing for name in proposal.ids] == [False, True, False, True]
+
+
+def test_training_on_what_was_evicted_meanwhile_is_not_counted() -> None:
+    replay = filled(2)
+    proposal = replay.propose(2, 0)
+    replay.discard("1")
+    replay.count_trained(proposal.slots)
+    assert replay.stats()["replay/steps_trained"] == 3
 
 
 def test_sampling_from_nothing_and_batches_of_nothing_are_refused() -> None:

@@ -368,6 +368,9 @@ def test_detours_are_taken_back_and_kept_within_the_budget():
             assert [step.action for step in again] == [step.action for step in steps]
             assert all(not (one.mistake and two.mistake) for one, two in pairwise(steps))
     assert mistakes >= 10
+    for seed in range(6):  # However often it errs, there is always room left for the oracle's longest way.
+        task = SUITE.make_task("settings.wifi", split="train", seed=seed)
+        assert len(run_oracle(SUITE, task, size=SIZE, detour_rate=1.0)) <= task.max_steps
 
 
 def test_an_unknown_template_or_one_of_another_split_is_refused():

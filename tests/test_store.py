@@ -100,6 +100,15 @@ def test_queries_filter_by_every_field_and_keep_the_order_of_arrival(path):
         assert [found.id for found in store.get_many(["b", "a"])] == ["b", "a"]
 
 
+def test_a_resumed_run_reads_on_after_the_last_episode_it_consumed(path):
+    with open_store(path) as store:
+        for name in "cab":
+            store.add(trajectory(name))
+        assert store.ids_after("c") == ["a", "b"]
+        assert store.ids_after("b") == []
+        assert store.ids_after("") == store.ids_after("unknown") == ["c", "a", "b"]
+
+
 def test_the_oldest_frames_are_dropped_first_and_their_episodes_stay(path):
     with open_store(path, max_frame_bytes=int(4.5 * packed_bytes()), cache_bytes=0) as store:
         store.add(with_frames("a", 0, 1))

@@ -1,5 +1,6 @@
 """The tiny policy's own parts: tokens that copy exactly, features that match words, pixels, and what it can learn."""
 
+import dataclasses
 import random
 
 import numpy as np
@@ -11,9 +12,10 @@ from policy_inputs import make_screen, make_steps, make_words
 
 from distrl.policy.tiny.create import create_tiny_policy
 from distrl.policy.tiny.matching import TextReader, longest_run, plain_words
+from distrl.policy.tiny.modeling import TinyCache
 from distrl.policy.tiny.pixels import element_crops, whole_screen
 from distrl.policy.tiny.processing import NUM_ELEMENT_FEATURES
-from distrl.policy.tiny.tokenizer import build_tokenizer
+from distrl.policy.tiny.tokenizer import build_tokenizer, byte_level
 from distrl.types import Element, Frame, Observation, PolicyInput
 
 TOKENIZER = build_tokenizer(["milk", "bread and milk", "Ann", "07:30", "Send"])
@@ -84,6 +86,23 @@ def test_typed_words_have_the_tokens_they_have_in_the_instruction(instruction, t
     assert any(source[at : at + len(wanted)] == wanted for at in range(len(source)))
 
 
+def test_minutes_can_be_copied_on_their_own():
+    """In the instruction they follow a colon, typed they follow a space: the twin token says the second."""
+    processor = create_tiny_policy(["Wake me at"], **SMALL).processor
+    arrays = processor.encode(step("Wake me at 06:55", []))
+    source, twins = arrays.instruction_ids.tolist(), arrays.instruction_twins.tolist()
+    typed = processor.tokenizer('type "55"', add_special_tokens=False).input_ids[1]
+    assert typed not in source
+    assert twins[5] == typed
+    assert twins[4] == 0
+    with torch.no_grad():
+        policy = create_tiny_policy(["Wake me at"], **SMALL)
+        policy.model.word_bias.fill_(-20.0)
+        batch = processor([step("Wake me at 06:55", [])])
+        likeliest = policy.model(**batch).logits[0, 0].topk(8).indices.tolist()
+    assert {typed, source[5]} <= set(likeliest)
+
+
 # --- matching ---
 
 
@@ -104,12 +123,16 @@ def test_longest_run_is_in_order():
 def test_match_features_by_hand():
     match = reader().match('Send "two apples" to Ann Lee.', "Ann Lee, 12")
     assert match.links.tolist() == [0, 0, 0, 0, 0, 0, 1, 1, 0]
-    np.testing.assert_allclose(match.features, [2 / 3, 2 / 5, 2 / 5, 0, 0, 0], rtol=1e-6)
+    np.testing.assert_allclose(match.features, [2 / 3, 2 / 5, 2 / 5, 0, 0, 0, 0], rtol=1e-6)
     quoted = reader().match('Send "two apples" to Ann Lee.', "Two apple")
-    np.testing.assert_allclose(quoted.features, [1, 2 / 5, 2 / 5, 1, 1, 0], rtol=1e-6)
+    np.testing.assert_allclose(quoted.features, [1, 2 / 5, 2 / 5, 1, 1, 0, 0], rtol=1e-6)
     number = reader().match("Set 07:30", "7")
-    np.testing.assert_allclose(number.features, [1, 1 / 5, 1 / 5, 1, 0, 1], rtol=1e-6)
+    np.testing.assert_allclose(number.features, [1, 1 / 5, 1 / 5, 1, 0, 1, 0], rtol=1e-6)
+    cut = reader().match("Every Friday", "Fri")
+    assert cut.links.tolist() == [0, 1]
+    np.testing.assert_allclose(cut.features, [0, 0, 0, 0, 0, 0, 1])
     assert not reader().match("Open it", "").features.any()
+    assert not reader().match("To Al", "Also 12 total").links.any()
 
 
 def test_quotes_are_marked():
@@ -225,23 +248,58 @@ def test_without_the_ui_tree_elements_change_nothing():
 
 
 def test_all_ways_of_saying_a_token_add_up():
-    """The distribution is a softmax over vocabulary, pointers and copies together, summed by token."""
+    """Each pointer and copy adds its own share to its token's, also where several say the same token."""
     policy = create_tiny_policy(["a", "b"], **SMALL)
-    batch = policy.processor([step("Open a b", ["a", "b"])])
+    batch = policy.processor([step("Open a a b", ["a", "b a", "a"])])
+    home = policy.processor.tokenizer.convert_tokens_to_ids("Ġhome")
     with torch.no_grad():
         screen = policy.model.encode_screen(batch)
-        plain = policy.model(**batch).logits[0, 0].exp()
-        screen.candidate_mask[:] = False
-        cache = type(policy.model(**batch, use_cache=True).past_key_values)()
-        cache.screen = screen
-        mute = policy.model(input_ids=batch["input_ids"], past_key_values=cache).logits[0, 0].exp()
-    scale = plain[policy.processor.tokenizer.convert_tokens_to_ids("Ġhome")]
-    mute_scale = mute[policy.processor.tokenizer.convert_tokens_to_ids("Ġhome")]
-    gained = (plain / scale - mute / mute_scale).gt(1e-5).nonzero().flatten().tolist()
-    said = [policy.processor.tokenizer.decode([token]) for token in gained]
-    assert sorted(said) == sorted(
-        {"0", "1", "a", "b", *(policy.processor.tokenizer.decode([i]) for i in batch["instruction_ids"][0].tolist())}
-    )
+
+    def shares(mask: torch.Tensor) -> torch.Tensor:
+        cache = TinyCache()
+        cache.screen = dataclasses.replace(screen, candidate_mask=mask)
+        with torch.no_grad():
+            said = policy.model(input_ids=batch["input_ids"], past_key_values=cache).logits[0, 0].double().exp()
+        return said / said[home]
+
+    everything, nothing = screen.candidate_mask, torch.zeros_like(screen.candidate_mask)
+    alone = shares(nothing)
+    expected = alone.clone()
+    for place in everything[0].nonzero().flatten().tolist():
+        only = nothing.clone()
+        only[0, place] = True
+        gained = shares(only) - alone
+        assert gained.gt(1e-5).nonzero().flatten().tolist() == [screen.candidate_ids[0, place].item()]
+        expected += gained
+    torch.testing.assert_close(shares(everything), expected, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("instruction", "labels", "written", "follows"),
+    [
+        ('Write "milk and bread" now', [], "milk", " and"),
+        ("Ring at 06:55 sharp", [], "55", " sharp"),
+        ("Write a b a c", [], "a c", None),
+        ("Write a b x a c", [], "x a", " c"),
+        ("Send it", ["Code milk bread"], "milk", " bread"),
+        ("Send it", ["milk", "bread"], "milk", None),
+    ],
+)
+def test_copying_goes_on_where_it_was(instruction, labels, written, follows):
+    policy = create_tiny_policy(["milk and bread", "Ring at sharp", "Write a b c x", "Send it Code"], **SMALL)
+    tokenizer = policy.processor.tokenizer
+    with torch.no_grad():
+        policy.model.word_bias.fill_(-20.0)
+        policy.model.copying.weight.zero_()
+        policy.model.copying.bias[:4] = 20.0
+        batch = policy.processor([step(instruction, labels)])
+        ids = tokenizer(f'type "{written}"', add_special_tokens=False).input_ids[:-1]
+        written_ids = torch.tensor([[tokenizer.bos_token_id, *ids]])
+        probs = policy.model(**{**batch, "input_ids": written_ids}).logits[0, -1].softmax(-1)
+    if follows is None:
+        assert probs.max() < 0.9
+    else:
+        assert tokenizer.convert_ids_to_tokens(int(probs.argmax())) == byte_level(follows)
 
 
 def train(policy, steps, *, num_updates: int, seed: int = 0) -> None:

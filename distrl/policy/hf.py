@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from transformers.utils import logging as hf_logging
 from distrl.errors import PolicyError
 from distrl.policy.base import EncodedStep, PolicyBatch, PolicyOutput
 from distrl.policy.sampling import SampledAction, sample_actions, token_entropy
-from distrl.types import Decision, PolicyInput
+from distrl.types import Decision, Observation, PolicyInput
 
 
 class HuggingFacePolicy:
@@ -46,6 +47,7 @@ class HuggingFacePolicy:
         self.processor = processor
         self.max_action_tokens = max_action_tokens
         self.version = version
+        self._encoded: WeakKeyDictionary[Observation, dict[Any, Any]] = WeakKeyDictionary()
         self.generator = torch.Generator().manual_seed(seed)
 
     @classmethod
@@ -86,13 +88,15 @@ class HuggingFacePolicy:
 
         The processor is shared: it keeps nothing between calls but caches, which are safe to share.
         """
-        return HuggingFacePolicy(
+        second = HuggingFacePolicy(
             copy.deepcopy(self.model),
             self.processor,
             max_action_tokens=self.max_action_tokens,
             seed=seed,
             version=self.version,
         )
+        second._encoded = self._encoded
+        return second
 
     def __deepcopy__(self, memo: dict[int, Any]) -> HuggingFacePolicy:
         twin = self.copy(seed=0)
@@ -117,7 +121,7 @@ class HuggingFacePolicy:
             raise PolicyError(f"a temperature is 0 (greedy) or more; got {temperature}: set policy.temperature")
         if not inputs:
             return []
-        batch = self.processor.collate([self.processor.encode(policy_input) for policy_input in inputs])
+        batch = self.processor.collate([self._arrays(policy_input) for policy_input in inputs])
         actions = sample_actions(
             self.model,
             batch,
@@ -136,7 +140,7 @@ class HuggingFacePolicy:
 
     def encode(self, policy_input: PolicyInput, decision: Decision | None) -> EncodedStep:
         """Encodes a recorded step, some 10 kB; None encodes the screen without an action."""
-        arrays = self.processor.encode(policy_input)
+        arrays = self._arrays(policy_input)
         if decision is None:
             return EncodedStep(arrays, np.zeros(0, np.int32), 1.0)
         return EncodedStep(arrays, decision.token_ids.astype(np.int32), decision.temperature)
@@ -202,6 +206,14 @@ class HuggingFacePolicy:
         _require_finite(state, f"the weights of version {version}")
         self.model.load_state_dict(dict(state))
         self.version = version
+
+    def _arrays(self, policy_input: PolicyInput) -> Any:
+        """Encodes what is seen, once for acting and learning while the very same observation is in memory."""
+        encoded = self._encoded.setdefault(policy_input.observation, {})
+        key = (policy_input.instruction, policy_input.history)
+        if key not in encoded:
+            encoded[key] = self.processor.encode(policy_input)
+        return encoded[key]
 
     def _logits(self, batch: PolicyBatch) -> tuple[Tensor, Tensor]:
         inputs = dict(batch.inputs)

@@ -9,7 +9,6 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-
 _IMPOSSIBLE: Final = -1e4
 """exp of it is 0 in any floating type: the product with it is 0 too, and so is the gradient."""
 

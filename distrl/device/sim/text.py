@@ -139,6 +139,14 @@ def _cut(word: str, px: int, bold: bool, room_px: int) -> int:
     return cut
 
 
+@lru_cache(maxsize=16384)
+def _ink(part: str, font: ImageFont.FreeTypeFont) -> tuple[Image.Image | None, int, int, int]:
+    """A word's mask (None when it shows nothing), its offset from the pen, and its advance: words recur, lines do not."""
+    glyphs, offset = font.getmask2(part, mode="L", anchor="ls")
+    ink = Image.frombytes("L", glyphs.size, bytes(glyphs)) if glyphs.size[0] and glyphs.size[1] else None
+    return ink, int(offset[0]), int(offset[1]), round(font.getlength(part))
+
+
 @lru_cache(maxsize=8192)
 def run(content: str, px: int, bold: bool = False) -> Image.Image:
     """The mask of `content` on one line: mode L, as wide as `width_px` says and `line_px` tall."""
@@ -149,10 +157,9 @@ def run(content: str, px: int, bold: bool = False) -> Image.Image:
     x = 0
     for word in content.split(" "):
         for part, font in _parts(word, px, bold) if word else []:
-            glyphs, offset = font.getmask2(part, mode="L", anchor="ls")
-            if glyphs.size[0] and glyphs.size[1]:
-                ink = Image.frombytes("L", glyphs.size, bytes(glyphs))
-                mask.paste(255, (x + int(offset[0]), baseline + int(offset[1])), ink)
-            x += round(font.getlength(part))
+            ink, left, top, advance = _ink(part, font)
+            if ink is not None:
+                mask.paste(255, (x + left, baseline + top), ink)
+            x += advance
         x += _space_px(px)
     return mask

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from distrl.policy.tiny.tokenizer import CHUNK_PATTERN
 
-NUM_MATCH_FEATURES: Final = 6
+NUM_MATCH_FEATURES: Final = 7
 NUM_TOKEN_FLAGS: Final = 3
 
 _QUOTED: Final = re.compile(r"[\"“«]([^\"”»]+)[\"”»]|(?<!\w)['‘]([^'’]+)['’](?!\w)")
@@ -32,9 +32,12 @@ class TextView:
 
     ids [N] int32; token_words: for each token the plain word it belongs to, empty for punctuation; words: the plain
     words in order; flags [N, 3] uint8: inside quotes, a number, capitalised; quotes: the plain words of each quote.
+    twins [N] int32: the same token with a space before it, or without, whichever `ids` is not; 0 where there is none.
+    In `07:30` the minutes have no space before them, and typed on their own they have.
     """
 
     ids: NDArray[np.int32]
+    twins: NDArray[np.int32]
     token_words: tuple[str, ...]
     words: tuple[str, ...]
     flags: NDArray[np.uint8]
@@ -45,9 +48,10 @@ class TextView:
 class Match:
     """How a label relates to an instruction.
 
-    links [N] uint8: which instruction tokens' words stand in the label; features [6] float32: fraction of the
-    label's words that stand in the instruction, how many (of 5), the longest run in the same order (of 5), whether
-    all of it is one run, whether it is one of the quotes, whether a number is among the matches.
+    links [N] uint8: which instruction tokens' words stand in the label, whole or cut short; features [7] float32:
+    fraction of the label's words that stand in the instruction, how many (of 5), the longest run in the same order
+    (of 5), whether all of it is one run, whether it is one of the quotes, whether a number is among the matches,
+    whether a word is cut short (`Fri` for `Friday`).
     """
 
     links: NDArray[np.uint8]
@@ -67,6 +71,7 @@ class TextReader:
 
     def _read(self, text: str) -> TextView:
         ids: list[int] = []
+        twins: list[int] = []
         token_words: list[str] = []
         words: list[str] = []
         flags: list[tuple[bool, bool, bool]] = []
@@ -77,25 +82,35 @@ class TextReader:
                 word = plain_word(chunk)
                 chunk_ids = self._ids_of(chunk)
                 ids.extend(chunk_ids)
+                twins.extend(self._twins_of(chunk, chunk_ids))
                 token_words.extend([word] * len(chunk_ids))
                 flags.extend([(inside, word.isdigit(), chunk.strip()[:1].isupper())] * len(chunk_ids))
                 if word:
                     words.append(word)
         return TextView(
             ids=np.array(ids, np.int32),
+            twins=np.array(twins, np.int32),
             token_words=tuple(token_words),
             words=tuple(words),
             flags=np.array(flags, np.uint8).reshape(-1, NUM_TOKEN_FLAGS),
             quotes=frozenset(plain_words(segment) for segment, inside in _segments(text) if inside),
         )
 
+    def _twins_of(self, chunk: str, chunk_ids: tuple[int, ...]) -> tuple[int, ...]:
+        if len(chunk_ids) == 1:
+            other = self._ids_of(chunk[1:] if chunk.startswith(" ") else " " + chunk)
+            if len(other) == 1:
+                return other
+        return (0,) * len(chunk_ids)
+
     def _match(self, instruction: str, label: str) -> Match:
         asked, shown = self.read(instruction), self.read(label)
         features = np.zeros(NUM_MATCH_FEATURES, np.float32)
         vocabulary = set(shown.words)
-        links = np.array([word in vocabulary for word in asked.token_words], np.uint8)
+        known = set(asked.words)
+        cut_short = {word for word in known - vocabulary if any(is_cut_short(word, other) for other in vocabulary)}
+        links = np.array([word in vocabulary or word in cut_short for word in asked.token_words], np.uint8)
         if vocabulary and links.any():
-            known = set(asked.words)
             matched = [word for word in shown.words if word in known]
             run = longest_run(asked.words, shown.words)
             features[:] = (
@@ -105,6 +120,7 @@ class TextReader:
                 run == len(shown.words),
                 shown.words in asked.quotes,
                 any(word.isdigit() for word in matched),
+                bool(cut_short),
             )
         return Match(links, features)
 
@@ -134,6 +150,12 @@ def plain_word(chunk: str) -> str:
 def plain_words(text: str) -> tuple[str, ...]:
     """All words of `text` in the form they are compared in."""
     return tuple(word for word in map(plain_word, _CHUNK.findall(" " + text)) if word)
+
+
+def is_cut_short(word: str, other: str) -> bool:
+    """Whether one of two words is the beginning of the other, three letters or more."""
+    short, long = sorted((word, other), key=len)
+    return len(short) >= 3 and long.startswith(short) and short.isalpha() and short != long
 
 
 def longest_run(asked: tuple[str, ...], shown: tuple[str, ...]) -> int:

@@ -38,7 +38,7 @@ class Screen:
     keys and values of the cross-attention per decoder layer; mask [B, 1, 1, S]; instruction [B, I, D];
     pointer_keys [B, E, D], instruction_keys [B, I, D], word_keys [B, E, D]; candidate_ids [B, C] and
     candidate_mask [B, C]; before, before_two [B, I + E * W]: the tokens that precede each copyable one (-1: none);
-    state [B, D].
+    before_twin [B, I]: that token with or without its space, for the instruction; state [B, D].
     """
 
     keys_values: list[tuple[Tensor, Tensor]]
@@ -51,6 +51,7 @@ class Screen:
     candidate_mask: Tensor
     before: Tensor
     before_two: Tensor
+    before_twin: Tensor
     state: Tensor
 
     def select(self, rows: Tensor) -> Screen:
@@ -161,7 +162,7 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyp
         self.word_bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.keys = nn.Linear(size, 3 * size, bias=False)
         self.queries = nn.Linear(size, 3 * size)
-        self.copying = nn.Linear(size, 4 + config.max_words)
+        self.copying = nn.Linear(size, 5 + config.max_words)
         self.post_init()  # type: ignore[no-untyped-call]
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -214,8 +215,9 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyp
         num_tokens, num_elements = instruction_ids.shape[1], element_ids.shape[1]
         instruction, elements = slots[:, 1 : 1 + num_tokens], slots[:, 1 + num_tokens :][:, :num_elements]
         pointer_weight, instruction_weight, word_weight = self.keys.weight.chunk(3)
-        ids = torch.cat([inputs["element_numbers"], instruction_ids, element_ids.flatten(1)], 1)
-        candidate_mask = torch.cat([inputs["element_mask"], inputs["instruction_mask"], element_ids.flatten(1) != 0], 1)
+        twins, words = inputs["instruction_twins"], element_ids.flatten(1)
+        ids = torch.cat([inputs["element_numbers"], instruction_ids, twins, words], 1)
+        candidate_mask = torch.cat([inputs["element_mask"], inputs["instruction_mask"], twins != 0, words != 0], 1)
         before, before_two = (
             torch.cat([_shifted(instruction_ids, steps), _shifted(element_ids, steps).flatten(1)], 1)
             for steps in (1, 2)
@@ -231,6 +233,7 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyp
             candidate_mask=candidate_mask,
             before=before,
             before_two=before_two,
+            before_twin=_shifted(twins, 1),
             state=slots[:, 0],
         )
 
@@ -242,10 +245,11 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyp
         if last_ids is None:
             last_ids = ids_BT.new_full((len(ids_BT), 1), -2)
         ids_before = torch.cat([last_ids, ids_BT[:, :-1]], 1)
+        num_tokens = screen.instruction.shape[1]
         one = screen.before[:, None, :] == ids_BT[:, :, None]
+        one[:, :, :num_tokens] |= screen.before_twin[:, None, :] == ids_BT[:, :, None]
         two = (one & (screen.before_two[:, None, :] == ids_before[:, :, None])).to(self.dtype)
         one = one.to(self.dtype)
-        num_tokens = screen.instruction.shape[1]
         in_instruction = one[:, :, :num_tokens]
         read = (in_instruction / in_instruction.sum(-1, keepdim=True).clamp_min(1.0)) @ screen.instruction
         parts = [part.amax(-1) for whole in (one, two) for part in (whole[:, :, :num_tokens], whole[:, :, num_tokens:])]
@@ -272,9 +276,11 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyp
         one, two = follows
         num_tokens = copied.shape[-1]
         copied = copied + weights[..., 0:1] * one[..., :num_tokens] + weights[..., 1:2] * two[..., :num_tokens]
-        words = (shown[..., None] + weights[..., None, 4:]).flatten(2)  # [B, T, E * W]
+        words = (shown[..., None] + weights[..., None, 5:]).flatten(2)  # [B, T, E * W]
         words = words + weights[..., 2:3] * one[..., num_tokens:] + weights[..., 3:4] * two[..., num_tokens:]
-        scores = torch.cat([pointed, copied, words], -1).masked_fill(~screen.candidate_mask[:, None, :], -torch.inf)
+        scores = torch.cat([pointed, copied, copied + weights[..., 4:5], words], -1).masked_fill(
+            ~screen.candidate_mask[:, None, :], -torch.inf
+        )
         ids = screen.candidate_ids[:, None, :].expand_as(scores)
         if logits_mask is not None:
             hidden, scores, ids = hidden[logits_mask], scores[logits_mask], ids[logits_mask]

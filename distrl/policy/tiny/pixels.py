@@ -49,7 +49,9 @@ def _fractions(count: int) -> NDArray[np.float64]:
 def _sampled(pixels: NDArray[np.uint8], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.uint8]:
     """Takes pixels at rows [E, 2h] and columns [E, 2w] and averages each square of four: [E, h, w, 3]."""
     places = (rows * pixels.shape[1])[:, :, None] + columns[:, None, :]
-    samples = pixels.reshape(-1, 3).take(places, axis=0).astype(np.uint16)
-    halved = samples[:, 0::2] + samples[:, 1::2]
-    averaged: NDArray[np.uint8] = ((halved[:, :, 0::2] + halved[:, :, 1::2] + 2) >> 2).astype(np.uint8)
-    return averaged
+    samples = pixels.reshape(-1, 3).take(places, axis=0)
+    halved = np.add(samples[:, 0::2], samples[:, 1::2], dtype=np.uint16)
+    total: NDArray[np.uint16] = halved[:, :, 0::2] + halved[:, :, 1::2]
+    total += 2
+    total >>= 2
+    return total.astype(np.uint8)

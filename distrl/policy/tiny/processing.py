@@ -42,9 +42,9 @@ NUM_INSTRUCTION_FEATURES: Final = NUM_TOKEN_FLAGS + 8
 
 
 SCREEN_INPUTS: Final = (
-    "instruction_ids", "instruction_features", "instruction_mask", "element_ids", "element_classes",
-    "element_numbers", "element_features", "element_crops", "element_mask", "links", "context_ids", "context_mask",
-    "image",
+    "instruction_ids", "instruction_twins", "instruction_features", "instruction_mask", "element_ids",
+    "element_classes", "element_numbers", "element_features", "element_crops", "element_mask", "links",
+    "context_ids", "context_mask", "image",
 )  # fmt: skip
 """Names of the model's inputs besides `input_ids`."""
 
@@ -53,13 +53,15 @@ SCREEN_INPUTS: Final = (
 class StepArrays:
     """One step, in the smallest types that hold it exactly (about 10 kB).
 
-    instruction_ids [I] int32, instruction_features [I, 11] float16; element_ids [E, W] int32 (0 pads),
-    element_classes [E] uint8, element_numbers [E] int32 (token that names the element), element_features [E, 28]
-    float16, element_crops [E, c, 2c, 3] uint8, links [E, I] uint8 (the token's word stands in the element);
-    context_ids [K, W] int32: the app's name, then past actions, latest first; image [h, w, 3] uint8.
+    instruction_ids and instruction_twins [I] int32 (see `TextView`), instruction_features [I, 11] float16;
+    element_ids [E, W] int32 (0 pads), element_classes [E] uint8, element_numbers [E] int32 (token that names the
+    element), element_features [E, 29] float16, element_crops [E, c, 2c, 3] uint8, links [E, I] uint8 (the token's
+    word stands in the element); context_ids [K, W] int32: the app's name, then past actions, latest first; image
+    [h, w, 3] uint8.
     """
 
     instruction_ids: NDArray[np.int32]
+    instruction_twins: NDArray[np.int32]
     instruction_features: NDArray[np.float16]
     element_ids: NDArray[np.int32]
     element_classes: NDArray[np.uint8]
@@ -128,6 +130,7 @@ class TinyProcessor(ProcessorMixin):
         flags = np.array([_flags(element) for element in elements], np.float32).reshape(-1, _NUM_FLAGS)
         return StepArrays(
             instruction_ids=asked.ids[:num_tokens],
+            instruction_twins=asked.twins[:num_tokens],
             instruction_features=_instruction_features(asked.flags, asked.token_words, links, flags, typed),
             element_ids=element_ids,
             element_classes=np.array([_CLASS_IDS.get(e.class_name, 0) for e in elements], np.uint8),
@@ -152,6 +155,7 @@ class TinyProcessor(ProcessorMixin):
 
         batch: dict[str, NDArray[Any]] = {
             "instruction_ids": empty(num_tokens, dtype=np.int64),
+            "instruction_twins": empty(num_tokens, dtype=np.int64),
             "instruction_features": empty(num_tokens, NUM_INSTRUCTION_FEATURES, dtype=np.float32),
             "instruction_mask": empty(num_tokens, dtype=bool),
             "element_ids": empty(num_elements, first.element_ids.shape[1], dtype=np.int64),
@@ -167,6 +171,7 @@ class TinyProcessor(ProcessorMixin):
         for row, step in enumerate(steps):
             tokens, elements, context = len(step.instruction_ids), len(step.element_ids), len(step.context_ids)
             batch["instruction_ids"][row, :tokens] = step.instruction_ids
+            batch["instruction_twins"][row, :tokens] = step.instruction_twins
             batch["instruction_features"][row, :tokens] = step.instruction_features
             batch["instruction_mask"][row, :tokens] = True
             batch["element_ids"][row, :elements] = step.element_ids

@@ -102,7 +102,7 @@ class Hand:
         def distance(element: Element) -> int:
             left, top, right, bottom = element.bounds
             square = self.observation.frame.pixels[top:bottom, left : min(right, left + bottom - top)]
-            return int(np.abs(square.astype(np.int64) - target).sum(axis=-1).min())
+            return int(np.abs(square - target).sum(axis=-1).min())
 
         return min(elements, key=distance)
 
