@@ -249,8 +249,7 @@ class Learner:
         mask_NA = output.mask_BA
         log_prob_N = torch.where(mask_NA, output.log_prob_BA, 0.0).sum(dim=1)
         entropy_N = torch.where(mask_NA, output.entropy_BA, 0.0).sum(dim=1) / mask_NA.sum(dim=1).clamp(min=1)
-        detached = self._config.critic.detach or self._is_critic_warmup
-        hidden_ND = output.hidden_BD.detach() if detached else output.hidden_BD
+        hidden_ND = output.hidden_BD.detach() if self._config.critic.detach else output.hidden_BD
         starts_B = torch.tensor([0, *np.cumsum(lengths[:-1]).tolist()])
         return _Forward(
             log_prob_BT=unflatten(log_prob_N, lengths),
@@ -338,7 +337,7 @@ class Learner:
             objective = cloning_loss(forward.log_prob_BT, self._selected(forward, recorded), normaliser)
             terms["policy"] = objective
         total = self._config.critic.coefficient * (value + trajectory_value)
-        return {"total": total if self._is_critic_warmup else total + objective, **terms}
+        return {"total": total if self._warming_up else total + objective, **terms}
 
     def _priority_terms(self, forward: _Forward, recorded: Recorded) -> Tensor:
         """Mean |delta|, clipped ratio and entropy of each trajectory, [B, 3]."""
@@ -392,11 +391,6 @@ class Learner:
         self.version += 1
         self.policy.version = self.version
         return grad_norm
-
-    @property
-    def _is_critic_warmup(self) -> bool:
-        """Whether the next update trains the value heads alone: the policy then gets no gradient at all."""
-        return self.version < self._config.learner.critic_warmup_updates
 
     def learning_rate_factor(self) -> float:
         """Rises over the warm-up, then falls linearly to `final_learning_rate` at the end of the updates or time."""

@@ -135,7 +135,9 @@ class PhoneRequest(BaseHTTPRequestHandler):
             "/": self._send_page,
             "/screen.png": self._send_screen,
             "/api/state": lambda: self._send_json(HTTPStatus.OK, self._view()),
-            "/api/tasks": lambda: self._send_json(HTTPStatus.OK, {**self.server.suite.splits()}),
+            "/api/tasks": lambda: self._send_json(
+                HTTPStatus.OK, {str(split): names for split, names in self.server.suite.splits().items()}
+            ),
         }
         answer = answers.get(self.path.partition("?")[0])
         if not self._is_ours():

@@ -103,12 +103,13 @@ class PhoneSession:
 
     def choose(self, template: str, split: str, seed: int) -> None:
         """Starts another task; raises `TaskError` when there is none such, and changes nothing."""
-        self._notice = ""
-        self.start(first_task(self._suite, template, split, seed))
+        task = first_task(self._suite, template, split, seed)
+        self._notice = self._farewell()
+        self.start(task)
 
     def restart(self) -> None:
         """Starts the same task again, from the same screen."""
-        self._notice = ""
+        self._notice = self._farewell()
         self.start(self._task)
 
     def act(self, action: Action) -> None:
@@ -203,6 +204,9 @@ class PhoneSession:
                 for element in self._observation.elements or ()
             ],
         }
+
+    def _farewell(self) -> str:
+        return "The recording was dropped." if self._recording == "on" and self._gestures else ""
 
     def _look(self) -> None:
         self._observation = self._phone.observe()

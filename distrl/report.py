@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -204,14 +205,14 @@ def _replay_rows(numbers: dict[str, Any]) -> list[tuple[str, ...]]:
         "priority_mean": "priority, mean",
         "priority_std": "priority, standard deviation",
     }
-    rows = [(words, _number(replay.get(name))) for name, words in named.items()]
+    rows: list[tuple[str, ...]] = [(words, _number(replay.get(name))) for name, words in named.items()]
     rows += [(f"spread of the {name} term of priorities", _number(spread[name])) for name in spread]
     return rows
 
 
 def _trouble_rows(numbers: dict[str, Any]) -> list[tuple[str, ...]]:
     invalid, aborted = numbers["invalid_actions"], numbers["aborted_episodes"]
-    rows = [(f"invalid actions: {kind}", f"{invalid.get(kind, 0):g}") for kind in INVALID_KINDS]
+    rows: list[tuple[str, ...]] = [(f"invalid actions: {kind}", f"{invalid.get(kind, 0):g}") for kind in INVALID_KINDS]
     steps = numbers["steps"]
     if steps:
         rows.append(("invalid actions, share of all steps", f"{sum(invalid.values()) / steps:.1%}"))
@@ -248,7 +249,7 @@ def print_summary(data: RunData, numbers: dict[str, Any], console: Console | Non
         console.print(f"missing: {what}", markup=False, soft_wrap=True)
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     lines = [f"| {' | '.join(head)} |", f"|{'|'.join(' --- ' for _ in head)}|"]
     return lines + [f"| {' | '.join(_plain(cell) for cell in row)} |" for row in rows]
 

@@ -17,7 +17,7 @@ from distrl.types import Frame, Trajectory
 
 TRAINING, HELD_OUT, BEFORE = "#8a94ad", "#2f5fd0", "#c3cad9"
 INK, SOFT, GRID = "#1f2430", "#5d6577", "#e6e9f0"
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.edgecolor": "#b9c0cf",

@@ -153,6 +153,7 @@ def test_a_recorded_demonstration_is_what_sft_clones(serve, tmp_path):
     hashes = [step.observation.frame.content_hash for step in kept.steps]
     assert hashes == [step.observation.frame.content_hash for step in steps]
     texts = [step.decision.text for step in kept.steps]
+    assert [step.reward for step in kept.steps] == [0.0] * (len(steps) - 1) + [1.0]
     assert kept.steps[-1].history == tuple(texts[-5:-1])
     (cloned,) = recorded_demonstrations(record, RunConfig())
     assert [step.text for step in cloned] == texts
@@ -178,6 +179,19 @@ def test_finishing_early_says_done_and_is_no_success_and_discarding_keeps_nothin
     assert (kept.success, kept.ending) == (False, Ending.TERMINATED)
     assert [step.decision.text for step in kept.steps] == ["home", "done"]
     assert list(recorded_demonstrations(record, RunConfig())) == []
+
+
+def test_another_task_drops_the_recording_and_says_so(tmp_path):
+    phone = session("clock.add_alarm", record=tmp_path / "demos.sqlite")
+    for leave in (phone.restart, lambda: phone.choose("settings.wifi", "train", 1)):
+        phone.record("start")
+        phone.act(Action(ActionKind.HOME))
+        leave()
+        view = phone.view()
+        assert (view["recording"], view["notice"], view["steps"]) == ("off", "The recording was dropped.", 0)
+    phone.restart()
+    assert (phone.view()["notice"], phone.view()["recorded"]) == ("", 0)
+    phone.close()
 
 
 @pytest.mark.parametrize("last", [ActionKind.HOME, ActionKind.TYPE])

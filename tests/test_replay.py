@@ -499,3 +499,33 @@ def test_a_damaged_or_foreign_state_is_refused_and_leaves_the_replay_empty(damag
         replay.load_state_dict(state)
     assert len(replay) == 0
     assert replay.admit(record("again"), 0) == "admitted"
+
+
+def test_a_proposal_counts_nothing_until_it_is_named_as_trained_on() -> None:
+    settings = ReplaySettings(capacity=8, replay_ratio=1.0, max_uses=2, seed=3)
+    proposing, sampling = Replay(settings), Replay(settings)
+    for replay in (proposing, sampling):
+        for number in range(4):
+            record = ReplayRecord(f"t{number}", num_steps=5, success=False, policy_version=0, ending=Ending.TERMINATED)
+            replay.admit(record, 0)
+    proposed, sampled = proposing.propose(4, 0), sampling.sample(4, 0)
+    assert proposed.ids == sampled.ids  # The same draw.
+    assert proposing.stats()["replay/steps_trained"] == 0
+    assert sampling.stats()["replay/steps_trained"] == 20
+    kept = proposed.take([2, 0])
+    assert kept.ids == (proposed.ids[2], proposed.ids[0])
+    for _ in range(2):
+        proposing.count_trained(kept.slots)
+    assert proposing.stats()["replay/steps_trained"] == 2 * 10
+    proposing.may_sample(0)  # Evicts what has reached `max_uses`.
+    assert {f"t{n}" for n in range(4) if f"t{n}" not in proposing} == set(kept.ids)
+    proposing.count_trained(kept.slots)  # Its slots have died: nothing is counted for their successors.
+    assert proposing.stats()["replay/steps_trained"] == 2 * 10
+
+
+def test_taking_nothing_gives_an_empty_batch() -> None:
+    replay = Replay(ReplaySettings(capacity=2))
+    replay.admit(ReplayRecord("a", num_steps=1, success=True, policy_version=0, ending=Ending.TERMINATED), 0)
+    empty = replay.propose(1, 0).take([])
+    replay.count_trained(empty.slots)
+    assert (empty.ids, len(empty.slots), replay.stats()["replay/steps_trained"]) == ((), 0, 0)

@@ -133,6 +133,7 @@ def test_the_numbers_are_those_of_the_run(finished):
         "recent_success": 0.8,
         "non_finite_updates": 0,
     }
+    assert [point.num_episodes for point in read_run(finished).curve] == [150, 200, 200, 200]  # A mean of the last 200.
     assert numbers["phone_time_shares"] == pytest.approx({"device": 0.6, "policy": 0.3, "outbox_full": 0.1})
     assert numbers["policy_age_versions"] == {"mean": 3.0, "max": 9.0}  # Mean over rows of 0, 2, 4, 6.
     assert numbers["priority_spread"] == {"td": 0.5, "ratio": None, "entropy": None}
@@ -165,6 +166,29 @@ def test_the_episode_shown_is_held_out_from_after_training_and_of_a_good_length(
     data = read_run(finished)
     assert data.episode.id == "after/good"
     assert data.episode_title == "A task never trained on, after training"
+    with Store(finished / "episodes.sqlite", max_frame_bytes=2**30) as store:
+        store.add(demonstrated("clock.timer", "train", "w0.0.1"))
+    assert read_run(finished).episode.id == "after/good"
+
+
+def test_an_episode_from_after_training_is_shown_before_a_nicer_one_from_before_it(run):
+    write_rows(run)
+    with Store(run / "evaluation.sqlite", max_frame_bytes=2**30) as store:
+        store.add(demonstrated("clock.timer", "held_out_params", "before/good"))
+        store.add(demonstrated("settings.wifi", "held_out_params", "after/short"))
+    with Store(run / "evaluation.sqlite", max_frame_bytes=2**30, read_only=True) as store:
+        lengths = {episode.id: episode.num_steps for episode in store.query()}
+    assert lengths["after/short"] < 4 <= lengths["before/good"] <= 8
+    assert read_run(run).episode.id == "after/short"
+
+
+def test_the_first_evaluation_before_and_the_last_one_after_training_count(run):
+    for successes in (10, 11):
+        note(run, evaluated(successes), "before", 0.0)
+        note(run, evaluated(successes + 20), "after", 60.0)
+    data = read_run(run)
+    found = [data.at(when, "held_out_params").num_successes for when in ("before", "after")]
+    assert found == [10, 31]
 
 
 def test_without_one_from_after_training_an_earlier_episode_says_when_it_was(run):

@@ -264,6 +264,20 @@ def test_an_offline_device_cannot_be_recovered_before_it_is_back():
     run_virtual(main())
 
 
+def test_an_offline_device_that_takes_no_time_refuses_its_first_recovery():
+    async def main():
+        device, _ = await started(Injection("offline"))
+        with pytest.raises(DeviceLostError, match="went offline during act"):
+            await device.act(LAUNCHER_TYPE, deadline_s=30.0)
+        with pytest.raises(DeviceLostError, match="still offline; try again later"):
+            await device.recover(deadline_s=300.0)
+        await device.recover(deadline_s=300.0)
+        await device.reset(TASK, deadline_s=120.0)
+        assert now() == 0.0
+
+    run_virtual(main())
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_blank_frame_is_refused_never_returned(seed):
     async def main():

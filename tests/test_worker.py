@@ -172,7 +172,7 @@ def test_a_phone_that_comes_back_at_the_last_try_plays_on_and_its_failures_are_f
 
 def test_a_phone_that_recovers_and_fails_again_before_its_first_step_is_quarantined_too():
     device = FakeDevice(failures=tuple(Failure("reset", nth, DeviceLostError) for nth in range(99)))
-    worker = make_worker([device], EndlessTasks(), config=QUICK)
+    worker = make_worker([device], Tasks(*(fake_task(seed=n) for n in range(20))), config=QUICK)
 
     async def main():
         await worker.run()

@@ -71,6 +71,7 @@ class SimDevice:
         self._last_frame: Frame | None = None
         self._failure = ""
         self._offline_until_s = 0.0
+        self._is_offline_without_time = False
         self._closed = False
 
     @property
@@ -166,6 +167,9 @@ class SimDevice:
         fault = self._faults.draw("recover")
         if fault is not None:
             await self._stop(fault, "recover", deadline_s)
+        if self._is_offline_without_time:
+            self._is_offline_without_time = False
+            raise self._fail(DeviceLostError(self.name, "still offline; try again later"))
         offline_s = self._offline_until_s - started_s
         if offline_s > 0.0:
             await asyncio.sleep(min(offline_s, deadline_s))
@@ -206,6 +210,7 @@ class SimDevice:
         if fault == "offline":
             away_s = self._faults.offline_s() * self._latency.profile.scale
             self._offline_until_s = asyncio.get_running_loop().time() + away_s
+            self._is_offline_without_time = away_s == 0.0  # Where nothing takes time, one recovery fails instead.
             raise self._fail(DeviceLostError(self.name, f"went offline during {call}; recover waits for it"))
         raise self._fail(DeviceLostError(self.name, f"crashed during {call}; recover restarts it"))
 

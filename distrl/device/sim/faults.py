@@ -80,7 +80,8 @@ class FaultPlan:
     crash: float = 0.0
     """The device is lost until it is recovered."""
     offline: float = 0.0
-    """The device is lost, and no recovery succeeds until `offline_s` seconds are over."""
+    """The device is lost, and no recovery succeeds until `offline_s` seconds are over; where the latency profile takes
+    no time, the first recovery fails."""
     blank_frame: float = 0.0
     """The screenshot is of one colour; the device refuses it."""
     stale_frame: float = 0.0

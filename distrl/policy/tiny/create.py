@@ -21,6 +21,8 @@ _UNSAID_BIAS: Final = -8.0
 _NEVER_BIAS: Final = -20.0
 _FOLLOW_BIAS: Final = 2.0
 """A new policy that has copied a word tends to go on copying where it was."""
+_TWIN_BIAS: Final = -3.0
+"""And keeps a word's space as it stands."""
 
 
 def create_tiny_policy(
@@ -51,5 +53,6 @@ def create_tiny_policy(
         model.word_bias.fill_(_UNSAID_BIAS)
         model.word_bias[[*said, tokenizer.eos_token_id]] = 0.0
         model.copying.bias[:4] = _FOLLOW_BIAS
+        model.copying.bias[4] = _TWIN_BIAS
         model.word_bias[[tokenizer.pad_token_id, tokenizer.bos_token_id]] = _NEVER_BIAS
     return HuggingFacePolicy(model, processor, max_action_tokens=max_action_tokens, seed=seed)

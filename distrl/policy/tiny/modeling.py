@@ -233,7 +233,7 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyp
             candidate_mask=candidate_mask,
             before=before,
             before_two=before_two,
-            before_twin=_shifted(twins, 1),
+            before_twin=F.pad(twins.masked_fill(twins == 0, -1), (1, 0), value=-1)[:, :-1],
             state=slots[:, 0],
         )
 
