@@ -85,7 +85,7 @@ def _explain(problem: Any) -> str:
         return f"unknown setting {key}; known here: {', '.join(_known_keys(location[:-1]))}"
     message = problem["msg"].removeprefix("Value error, ")
     if not key:
-        return message
+        return str(message)
     return f"{key} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
 
 

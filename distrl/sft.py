@@ -150,7 +150,7 @@ def _as_steps(
             text = codec.encode(action, observation)
         except ActionError:
             break  # A person touched where no element is; what follows cannot be written in this format.
-        if True:
+        if not is_mistake:
             seen = tuple(history[-length:]) if length else ()
             steps.append(DemonstrationStep(PolicyInput(instruction, observation, seen), text))
         history.append(text)

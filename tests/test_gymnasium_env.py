@@ -87,7 +87,7 @@ def test_the_step_budget_is_truncated_without_a_fault(make):
     assert flags == [(False, False)] * (max_steps - 1) + [(False, True)]
 
 
-def test_a_device_fault_is_truncated_with_its_name_and_the_next_reset_recovers(make):
+def test_a_device_fault_is_truncated_with_its_name_and_the_next_reset_recovers(make, monkeypatch):
     env = make(faults={"blank_frame": 1.0})
     first, _ = env.reset(seed=0)
     observation, reward, terminated, truncated, info = env.step("home")
@@ -95,7 +95,12 @@ def test_a_device_fault_is_truncated_with_its_name_and_the_next_reset_recovers(m
     assert info["fault"] == "no_observation"
     assert np.array_equal(observation["screenshot"], first["screenshot"])
     assert env.step("home")[4]["fault"] == "lost"  # It answers nothing until it is reset.
+    called = []
+    recover, reset = env._device.recover, env._device.reset
+    monkeypatch.setattr(env._device, "recover", lambda **given: (called.append("recover"), recover(**given))[1])
+    monkeypatch.setattr(env._device, "reset", lambda task, **given: (called.append("reset"), reset(task, **given))[1])
     observation, info = env.reset(seed=1)
+    assert called == ["recover", "reset"]  # After an error a device answers nothing else.
     assert env.observation_space.contains(observation)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-
 END_DP = 1_000_000.0
 """A scroll offset beyond every list: shows its end."""
 

@@ -141,7 +141,7 @@ def _cut(word: str, px: int, bold: bool, room_px: int) -> int:
 
 @lru_cache(maxsize=16384)
 def _ink(part: str, font: ImageFont.FreeTypeFont) -> tuple[Image.Image | None, int, int, int]:
-    """A word's mask (None when it shows nothing), its offset from the pen, and its advance: words recur, lines do not."""
+    """A word's mask (None when it shows nothing), its offset from the pen, its advance: words recur, lines do not."""
     glyphs, offset = font.getmask2(part, mode="L", anchor="ls")
     ink = Image.frombytes("L", glyphs.size, bytes(glyphs)) if glyphs.size[0] and glyphs.size[1] else None
     return ink, int(offset[0]), int(offset[1]), round(font.getlength(part))
