@@ -5,6 +5,7 @@ Commands import what they need when they run, so that `--help` and `doctor` answ
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,6 +67,15 @@ def _resolve(config: Path, overrides: list[str] | None, dry_run: bool) -> RunCon
     return resolved
 
 
+def _share_cores(num_parts: int) -> None:
+    """Gives each of `num_parts` busy threads its share of the cores; more threads than cores only wait for one another.
+
+    Before torch is imported, which reads it once. A value that the user set stays.
+    """
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, num_cores // num_parts)))
+
+
 @app.command()
 def train(
     config: ConfigArgument,
@@ -80,6 +90,7 @@ def train(
     resolved = _resolve(config, overrides, dry_run)
     if dry_run:
         return
+    _share_cores(2)  # The learner and the acting policy.
     from distrl.local import default_run_dir, train_with_display
 
     train_with_display(resolved, run_dir or default_run_dir(config), resume=resume)
@@ -99,6 +110,7 @@ def sft(
     resolved = _resolve(config, overrides, dry_run)
     if dry_run:
         return
+    _share_cores(1)
     from distrl.sft import clone_demonstrations
 
     clone_demonstrations(resolved, out, recorded=demos or [], say=typer.echo)
@@ -118,6 +130,7 @@ def evaluate(
     dry_run: DryRunOption = False,
 ) -> None:
     """Measures success on fixed tasks, with confidence intervals."""
+    _share_cores(1)
     from distrl.evaluate_source import evaluate_source
 
     evaluate_source(

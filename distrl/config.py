@@ -92,7 +92,7 @@ class TasksConfig(Settings):
     """Which tasks are trained on."""
 
     templates: tuple[str, ...] = ()
-    """Template names; empty means every template of the training split. A browser has no default: name its tasks."""
+    """Template names; empty means every template of the training split. A browser has its own eight."""
     file: Path | None = None
     """A task-set file: one template name per line, in place of `templates`."""
     levels: tuple[int, ...] = (1, 2, 3)
@@ -217,7 +217,7 @@ class AlgorithmConfig(Settings):
     invalid_eta: Annotated[float, Field(ge=0.0)] = 0.1
     """eta: weight of the term that makes invalid actions less likely."""
     penalties: PenaltiesConfig = PenaltiesConfig()
-    filter_share: Fraction = 0.1
+    filter_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
     """Share of trajectories the baselines keep."""
 
 
