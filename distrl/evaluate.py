@@ -82,13 +82,31 @@ def wilson_interval(num_successes: int, num_trials: int, z: float = 1.959964) ->
     return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
+@dataclass(frozen=True)
+class EpisodeResult:
+    """What is counted of a judged episode; its screenshots may be megabytes."""
+
+    template: str
+    success: bool
+    num_steps: int
+    has_side_effects: bool
+
+    @classmethod
+    def of(cls, trajectory: Trajectory) -> EpisodeResult:
+        """Reads the result off an episode."""
+        return cls(trajectory.task.template, trajectory.success, len(trajectory.steps), bool(trajectory.side_effects))
+
+
 class TaskList:
     """Some tasks, in order, each played until an episode of it could be judged or `MAX_ATTEMPTS` were aborted."""
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
+    def __init__(self, tasks: Sequence[Task], *, keep_per_template: int | None = None) -> None:
         self._waiting = list(reversed(tasks))
         self._attempts: dict[str, int] = {}
-        self.finished: list[Trajectory] = []
+        self._keep_per_template = keep_per_template
+        self.finished: list[EpisodeResult] = []
+        self.kept: list[Trajectory] = []
+        """Whole episodes, screenshots included: all of them, or the first few of each template."""
         self.num_aborted = 0
 
     @property
@@ -108,7 +126,10 @@ class TaskList:
     async def deliver(self, trajectory: Trajectory) -> None:
         """Takes an episode; an aborted task goes back into the list."""
         if trajectory.ending is not Ending.ABORTED:
-            self.finished.append(trajectory)
+            self.finished.append(EpisodeResult.of(trajectory))
+            template, limit = trajectory.task.template, self._keep_per_template
+            if limit is None or sum(kept.task.template == template for kept in self.kept) < limit:
+                self.kept.append(trajectory)
             return
         attempts = self._attempts[trajectory.task.id] = self._attempts.get(trajectory.task.id, 0) + 1
         if attempts < MAX_ATTEMPTS:
@@ -131,11 +152,16 @@ class EvaluationSetup:
 
 
 async def play_tasks(
-    policy: ActingPolicy, tasks: Sequence[Task], setup: EvaluationSetup, *, metrics: Metrics | None = None
+    policy: ActingPolicy,
+    tasks: Sequence[Task],
+    setup: EvaluationSetup,
+    *,
+    metrics: Metrics | None = None,
+    keep_per_template: int | None = None,
 ) -> TaskList:
     """Plays every task once, on the setup's devices, with one policy version."""
     metrics = metrics or Metrics()
-    todo = TaskList(tasks)
+    todo = TaskList(tasks, keep_per_template=keep_per_template)
     while True:
         worker = Worker(
             "evaluator",
@@ -162,29 +188,34 @@ async def play_tasks(
 
 
 def evaluate(
-    policy: ActingPolicy, policy_version: int, split: str, tasks: Sequence[Task], setup: EvaluationSetup
+    policy: ActingPolicy,
+    policy_version: int,
+    split: str,
+    tasks: Sequence[Task],
+    setup: EvaluationSetup,
+    *,
+    keep_per_template: int | None = None,
 ) -> tuple[Evaluation, list[Trajectory]]:
-    """Plays fixed tasks in this thread; returns the numbers and the episodes."""
-    played = asyncio.run(play_tasks(policy, tasks, setup))
-    return summarise(played.finished, played.num_aborted, split=split, policy_version=policy_version), played.finished
+    """Plays fixed tasks in this thread; returns the numbers, and the episodes or the first few of each template."""
+    played = asyncio.run(play_tasks(policy, tasks, setup, keep_per_template=keep_per_template))
+    return summarise(played.finished, played.num_aborted, split=split, policy_version=policy_version), played.kept
 
 
-def summarise(trajectories: Sequence[Trajectory], num_aborted: int, *, split: str, policy_version: int) -> Evaluation:
+def summarise(results: Sequence[EpisodeResult], num_aborted: int, *, split: str, policy_version: int) -> Evaluation:
     """Counts successes, overall and by template."""
     by_template: dict[str, tuple[int, int]] = {}
-    for trajectory in trajectories:
-        successes, episodes = by_template.get(trajectory.task.template, (0, 0))
-        by_template[trajectory.task.template] = (successes + trajectory.success, episodes + 1)
-    num_steps = sum(len(trajectory.steps) for trajectory in trajectories)
+    for result in results:
+        successes, episodes = by_template.get(result.template, (0, 0))
+        by_template[result.template] = (successes + result.success, episodes + 1)
     return Evaluation(
         split=split,
         policy_version=policy_version,
-        num_episodes=len(trajectories),
-        num_successes=sum(trajectory.success for trajectory in trajectories),
+        num_episodes=len(results),
+        num_successes=sum(result.success for result in results),
         num_aborted=num_aborted,
-        mean_steps=num_steps / len(trajectories) if trajectories else math.nan,
+        mean_steps=sum(result.num_steps for result in results) / len(results) if results else math.nan,
         by_template=dict(sorted(by_template.items())),
-        num_side_effects=sum(bool(trajectory.side_effects) for trajectory in trajectories),
+        num_side_effects=sum(result.has_side_effects for result in results),
     )
 
 

@@ -70,7 +70,7 @@ class RunEvaluations:
             if not tasks:
                 continue
             self._policy.load_state(state, version=version)
-            result, episodes = evaluate(self._policy, version, split, tasks, self._setup)
+            result, episodes = evaluate(self._policy, version, split, tasks, self._setup, keep_per_template=1)
             self._note(result, when, at_s)
             self._keep_episodes(episodes, f"{when}/{split}/{attempt}")
 
@@ -101,7 +101,7 @@ class RunEvaluations:
         split: Split = self._settings.split
         tasks = fixed_tasks(self._suite, split, num_tasks=self._settings.num_episodes)
         with self._metrics.timer("evaluation/run_s"):
-            result, _ = evaluate(self._policy, published.version, split, tasks, self._setup)
+            result, _ = evaluate(self._policy, published.version, split, tasks, self._setup, keep_per_template=0)
         self._keep_if_best(result)
         return result
 

@@ -180,3 +180,11 @@ def test_an_evaluation_that_dies_stops_the_run_by_name():
     evaluator.request(1)
     with pytest.raises(PartStoppedError, match="evaluator stopped: RuntimeError: no memory"):
         evaluator.close(finish=True)
+
+
+def test_only_the_wanted_episodes_are_kept_and_all_are_counted():
+    result, episodes = evaluate(
+        ScriptedPolicy(), 7, "train", tasks(1, 2, 9), setup(FakeDevice("a"), FakeDevice("b")), keep_per_template=1
+    )
+    assert result.num_episodes == 3
+    assert len(episodes) == len({episode.task.template for episode in episodes})

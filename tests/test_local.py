@@ -246,7 +246,7 @@ def test_a_run_whose_phones_are_all_quarantined_stops_by_name(configure, tmp_pat
 
 
 def test_an_evaluation_that_dies_stops_the_run_by_name(configure, tmp_path, monkeypatch):
-    def broken(*unused):
+    def broken(*unused, **settings):
         raise RuntimeError("planted")
 
     config = configure(
