@@ -83,7 +83,7 @@ VARIANTS = (
         "uniform_replay",
         "quickstart",
         "Ablation: trajectories are drawn uniformly instead of by priority (DPER off).",
-        {"replay": {"prioritised": False}},
+        {"replay": {"prioritised": False, "balance_templates": False}},
     ),
     Variant(
         "vtrace",

@@ -145,8 +145,8 @@ class Recorded:
     outcome_B: Tensor
 
     @classmethod
-    def of(cls, trajectories: Sequence[TrainingTrajectory], gamma: float) -> Recorded:
-        """Pads the records of a batch."""
+    def of(cls, trajectories: Sequence[TrainingTrajectory], gamma: float, *, time_limit: str = "bootstrap") -> Recorded:
+        """Pads the records of a batch; with `time_limit` "failure" nothing follows a truncated trajectory."""
         shape = (len(trajectories), max(len(trajectory.steps) for trajectory in trajectories))
         behaviour, reward = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         discount = np.full(shape, gamma, np.float32)
@@ -156,7 +156,7 @@ class Recorded:
             behaviour[row, :n] = [float(log_probs.sum(dtype=np.float64)) for log_probs in trajectory.log_probs]
             reward[row, :n], invalid[row, :n] = trajectory.reward_T, trajectory.invalid_T
             version[row, :n], mask[row, :n] = trajectory.version_T, True
-            if trajectory.ending is Ending.TERMINATED:
+            if trajectory.ending is Ending.TERMINATED or time_limit == "failure":
                 discount[row, n - 1] = 0.0
         outcome = np.array([trajectory.success for trajectory in trajectories], np.float32)
         arrays = (behaviour, reward, discount, mask, invalid, version, outcome)

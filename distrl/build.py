@@ -109,6 +109,7 @@ def build_replay(config: RunConfig) -> Replay:
             max_uses=settings.max_uses,
             max_age_versions=settings.max_age_versions,
             success_share=0.0 if is_baseline else settings.success_share,
+            balance_templates=settings.balance_templates and not is_baseline,
             refresh_share=settings.refresh_share,
             seed=config.seed,
             prioritised=settings.prioritised and not is_baseline,
@@ -147,6 +148,7 @@ def build_policy(config: RunConfig, path: str | Path | None = None, *, seed: int
             seed=config.seed,
             screenshot=settings.screenshot,
             ui_tree=settings.ui_tree,
+            action_format=settings.actions if settings.actions != "aitw" else None,
             max_action_tokens=settings.max_action_tokens,
         )
     return HuggingFacePolicy.load(Path(source), max_action_tokens=settings.max_action_tokens, seed=seed)

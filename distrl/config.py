@@ -129,6 +129,8 @@ class WorkersConfig(Settings):
     """Phones of the one worker in this process."""
     max_batch: Annotated[int, Field(ge=1)] = 64
     """Largest number of phones decided for in one policy call."""
+    batch_wait_s: Annotated[float, Field(ge=0.0)] = 0.0
+    """How long a policy call waits for more phones to join: few large calls cost less than many small ones."""
     deadlines: DeadlinesConfig = DeadlinesConfig()
     max_recoveries: Annotated[int, Field(ge=1)] = 3
     """Recoveries in a row that may fail before a phone is quarantined."""
@@ -174,6 +176,8 @@ class ReplayConfig(Settings):
     """How many policy versions old a sampled trajectory may be."""
     success_share: Fraction = 0.25
     """Least share of each batch that comes from successes, when there are any."""
+    balance_templates: bool = False
+    """Draws a template's successes as often as their mean priority says, however few there are: rare ones count."""
     refresh_share: Fraction = 0.0
     """Share of each batch that refreshes the stalest priorities."""
 
@@ -200,6 +204,8 @@ class AlgorithmConfig(Settings):
     """Estimator of advantages and value targets; the others are ablations."""
     policy_loss: Literal["retrace_pg", "ppo_clip", "decoupled_ppo", "awr"] = "retrace_pg"
     """Objective of the policy."""
+    time_limit: Literal["bootstrap", "failure"] = "bootstrap"
+    """What follows when the step budget runs out: the value of the last screen, or nothing, as after a failure."""
     gamma: Fraction = 0.95
     """Discount per step."""
     trace_lambda: Fraction = 0.95

@@ -131,7 +131,14 @@ class RunFolderError(DistrlError):
 
 
 class NonFiniteUpdateError(DistrlError):
-    """A loss or gradient is not finite; the optimizer did not move."""
+    """A loss or gradient is not finite; the optimizer did not move.
+
+    `trajectory_ids` are those it comes from; all of the batch where it cannot be told.
+    """
+
+    def __init__(self, message: str, trajectory_ids: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.trajectory_ids = trajectory_ids
 
 
 class PartStoppedError(DistrlError):

@@ -110,7 +110,7 @@ class Learner:
         Raises:
             NonFiniteUpdateError: a loss or gradient is not finite; weights and optimizer were not changed.
         """
-        recorded = Recorded.of(trajectories, self._config.algorithm.gamma)
+        recorded = self._recorded(trajectories)
         chunks = chunked(trajectories, self._config.learner.micro_batch_steps)
         forwards = [self._forward(chunk) for chunk in chunks] if self._config.learner.keep_graphs else []
         whole = _joined([_without_gradient(forward) for forward in forwards] or self._look_first(chunks))
@@ -145,15 +145,16 @@ class Learner:
             first += len(chunk)
             forward = forwards.pop(0) if forwards else self._forward(chunk)
             num_steps = forward.log_prob_BT.shape[1]
+            own = recorded.rows(rows, num_steps)
             losses = self._losses(
                 forward,
-                recorded.rows(rows, num_steps),
+                own,
                 Returns(returns.advantage_BT[rows, :num_steps], returns.target_BT[rows, :num_steps]),
                 weight_B[rows],
                 self._proximal_log_prob(chunk),
                 num_trajectories=num_trajectories,
             )
-            self._refuse_non_finite(losses["total"], chunk)
+            self._refuse_non_finite(losses, forward, own, chunk)
             losses["total"].backward()  # type: ignore[no-untyped-call]
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0.0) + float(value.detach())
@@ -183,7 +184,7 @@ class Learner:
 
     def priorities(self, trajectories: Sequence[TrainingTrajectory]) -> NDArray[np.float64]:
         """Replay priorities under the present policy, [B], without training on anything."""
-        recorded = Recorded.of(trajectories, self._config.algorithm.gamma)
+        recorded = self._recorded(trajectories)
         forward = _joined(self._look_first(chunked(trajectories, self._config.learner.micro_batch_steps)))
         return trajectory_priority(self._priority_terms(forward, recorded), self._weights).double().numpy()
 
@@ -266,14 +267,20 @@ class Learner:
 
     @torch.no_grad()
     def _bootstrap(self, trajectories: Sequence[TrainingTrajectory]) -> Tensor:
-        """V of the screen after each truncated trajectory; 0 for the terminated ones, whose discount is 0 anyway."""
+        """V of the screen after each trajectory that is bootstrapped from; 0 for the others, whose discount is 0."""
         value_B = torch.zeros(len(trajectories))
+        if self._config.algorithm.time_limit == "failure":
+            return value_B
         rows = [row for row, trajectory in enumerate(trajectories) if trajectory.ending is Ending.TRUNCATED]
         finals = [trajectories[row].final for row in rows]
         if finals:
             batch = self.policy.collate([final for final in finals if final is not None])
             value_B[rows] = self.heads.step_value(self.policy.state_hidden(batch))
         return value_B
+
+    def _recorded(self, trajectories: Sequence[TrainingTrajectory]) -> Recorded:
+        algorithm = self._config.algorithm
+        return Recorded.of(trajectories, algorithm.gamma, time_limit=algorithm.time_limit)
 
     def _returns(self, forward: _Forward, recorded: Recorded) -> Returns:
         return estimate_returns(
@@ -370,10 +377,19 @@ class Learner:
             mask_BT=recorded.mask_BT,
         )
 
-    def _refuse_non_finite(self, total: Tensor, trajectories: Sequence[TrainingTrajectory]) -> None:
-        if not bool(torch.isfinite(total.detach())):
-            names = ", ".join(trajectory.id for trajectory in trajectories)
-            raise NonFiniteUpdateError(f"the loss is {float(total.detach())} on trajectories {names}")
+    def _refuse_non_finite(
+        self, losses: dict[str, Tensor], forward: _Forward, recorded: Recorded, chunk: Sequence[TrainingTrajectory]
+    ) -> None:
+        """Raises `NonFiniteUpdateError` naming the trajectories whose numbers are not finite."""
+        total = losses["total"].detach()
+        if bool(torch.isfinite(total)):
+            return
+        numbers_BT = [forward.log_prob_BT, forward.entropy_BT, forward.value_BT, recorded.behaviour_log_prob_BT]
+        numbers_BT.append(recorded.reward_BT)
+        is_finite_B = torch.stack([number_BT.detach().isfinite().all(dim=1) for number_BT in numbers_BT]).all(dim=0)
+        culprits = tuple(t.id for t, is_finite in zip(chunk, is_finite_B.tolist(), strict=True) if not is_finite)
+        culprits = culprits or tuple(trajectory.id for trajectory in chunk)
+        raise NonFiniteUpdateError(f"the loss is {float(total)} on trajectories {', '.join(culprits)}", culprits)
 
     def _step(self, trajectories: Sequence[TrainingTrajectory]) -> float:
         """Clips, checks, moves the weights, and counts a version; returns the gradient norm before clipping."""
@@ -381,8 +397,9 @@ class Learner:
         norms = [nn.utils.clip_grad_norm_(group["params"], self._config.learner.max_grad_norm) for group in groups]
         grad_norm = float(norms[0])
         if not all(bool(torch.isfinite(norm)) for norm in norms):
-            names = ", ".join(trajectory.id for trajectory in trajectories)
-            raise NonFiniteUpdateError(f"the gradient norm is {[float(n) for n in norms]} on trajectories {names}")
+            ids = tuple(trajectory.id for trajectory in trajectories)
+            message = f"the gradient norm is {[float(n) for n in norms]} on trajectories {', '.join(ids)}"
+            raise NonFiniteUpdateError(message, ids)
         factor = self.learning_rate_factor()
         bases = (self._config.learner.learning_rate, self._config.learner.value_learning_rate)
         for group, base in zip(groups, bases, strict=True):

@@ -188,13 +188,13 @@ class TrainingLoop:
         self.learner.time_fraction = self._time_fraction()
         try:
             update = self.learner.update(trajectories, batch.importance_weights)
-        except NonFiniteUpdateError:
+        except NonFiniteUpdateError as error:
             self._num_non_finite += 1
             self._metrics.count("learner/non_finite_updates")
             if self._num_non_finite >= MAX_NON_FINITE_IN_A_ROW:
                 raise
-            for trajectory in trajectories:
-                self.replay.discard(trajectory.id)
+            for trajectory_id in error.trajectory_ids or batch.ids:
+                self.replay.discard(trajectory_id)
             return None
         self._num_non_finite = 0
         self.replay.set_priorities(batch.slots, update.priorities)

@@ -36,8 +36,8 @@ FIRST_PRIORITY = 1.0
 """Priority of a trajectory that enters an empty buffer."""
 MAX_PRIORITY = 1e100
 """Keeps sums of many masses finite."""
-_STATE_VERSION = 1
-_COLUMNS = ("priority", "pool", "num_steps", "version", "uses", "order")
+_STATE_VERSION = 2
+_COLUMNS = ("priority", "pool", "template", "num_steps", "version", "uses", "order")
 
 
 class Replay:
@@ -64,6 +64,8 @@ class Replay:
         self._ids: list[str] = [""] * capacity
         self._priority = np.zeros(capacity, dtype=np.float64)  # 0 marks a free slot.
         self._pool = np.zeros(capacity, dtype=np.int64)
+        self._template = np.zeros(capacity, dtype=np.int64)  # Its place among the names seen.
+        self._templates: dict[str, int] = {}
         self._num_steps = np.zeros(capacity, dtype=np.int64)
         self._version = np.zeros(capacity, dtype=np.int64)
         self._uses = np.zeros(capacity, dtype=np.int64)
@@ -108,6 +110,7 @@ class Replay:
         self._ids[slot] = record.id
         self._priority[slot] = priority
         self._pool[slot] = int(record.success)
+        self._template[slot] = self._templates.setdefault(record.template, len(self._templates))
         self._num_steps[slot] = record.num_steps
         self._version[slot] = record.policy_version
         self._uses[slot] = 0
@@ -300,11 +303,26 @@ class Replay:
         exponent = self.settings.alpha if self.settings.prioritised else 0.0
         masses = np.where(priorities > 0, priorities**exponent, 0.0)
         is_success = self._pool[slots] == 1
+        if self.settings.balance_templates:
+            self._balance(exponent)
+            slots, masses, is_success = slots[~is_success], masses[~is_success], is_success[~is_success]
         self._tree.set(
             np.repeat(np.array([0, 1]), len(slots)),
             np.concatenate([slots, slots]),
             np.concatenate([np.where(is_success, 0.0, masses), np.where(is_success, masses, 0.0)]),
         )
+
+    def _balance(self, exponent: float) -> None:
+        """Sets the masses of all successes anew, each divided by how many successes its template has."""
+        slots = np.flatnonzero(self._pool == 1)
+        self._tree.set(np.zeros(len(slots), dtype=np.int64), slots, np.zeros(len(slots)))
+        priorities = self._priority[slots]
+        masses = np.where(priorities > 0, priorities**exponent, 0.0)
+        counts = np.bincount(self._template[slots[priorities > 0]], minlength=max(1, len(self._templates)))
+        shares = masses / np.maximum(counts[self._template[slots]], 1)
+        if shares.any():  # The pool keeps its mass, and with it its natural share of a batch.
+            shares *= masses.sum() / shares.sum()
+        self._tree.set(np.ones(len(slots), dtype=np.int64), slots, shares)
 
     def _expire(self, learner_version: int) -> None:
         """Evicts what has reached a cap; at the next call rather than in `sample`, so that a batch outlives its use."""
@@ -343,6 +361,7 @@ class Replay:
             "ids": list(self._slot_of),
             "slots": present.tolist(),
             "columns": columns,
+            "templates": list(self._templates),
             "refreshed": list(self._refreshed),
             "past_ids": list(self._past_ids),
             "freed": list(self._freed),
@@ -378,6 +397,7 @@ class Replay:
         slots = np.array(state["slots"], dtype=np.int64)
         for name in _COLUMNS:
             getattr(self, f"_{name}")[slots] = state["columns"][name]
+        self._templates = {name: index for index, name in enumerate(state["templates"])}
         for trajectory_id, slot in zip(state["ids"], state["slots"], strict=True):
             self._ids[slot] = trajectory_id
             self._slot_of[trajectory_id] = slot

@@ -37,6 +37,8 @@ class ReplaySettings:
     """Oldest age admitted and kept, in policy versions; None for no cap."""
     success_share: float = 0.0
     """Least share of each batch that comes from successes when there are any, in [0, 1]."""
+    balance_templates: bool = False
+    """A template's successes are drawn as often as their mean mass says, and not the oftener the more there are."""
     refresh_share: float = 0.0
     """Stalest trajectories to refresh per trajectory sampled, in [0, 1]."""
     seed: int = 0
@@ -74,6 +76,8 @@ class ReplayRecord:
     policy_version: int
     """The oldest version that acted in it."""
     ending: Ending
+    template: str = ""
+    """Its task's template; used where successes are balanced."""
 
     @classmethod
     def of(cls, trajectory: Trajectory) -> ReplayRecord:
@@ -84,6 +88,7 @@ class ReplayRecord:
             success=trajectory.success,
             policy_version=trajectory.policy_version,
             ending=trajectory.ending,
+            template=trajectory.task.template,
         )
 
 

@@ -62,10 +62,12 @@ class BatchedPolicy:
         temperature: float,
         max_batch: int,
         metrics: Metrics,
+        batch_wait_s: float = 0.0,
         refresh: Callable[[], None] = lambda: None,
         executor: Executor | None = None,
     ) -> None:
         self._policy = policy
+        self._batch_wait_s = batch_wait_s
         self._temperature = temperature
         self._max_batch = max_batch
         self._metrics = metrics
@@ -97,8 +99,13 @@ class BatchedPolicy:
                     request.answer.set_result((decision, started - request.asked_at, took_s))
 
     async def _gather(self) -> list[_Request]:
-        """Waits for one request, then takes what every device that is ready right now asks."""
+        """Waits for one request, then takes what every device asks that is ready now or within `batch_wait_s`."""
         batch = [await self._requests.get()]
+        if self._batch_wait_s:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._batch_wait_s):
+                    while len(batch) < self._max_batch:
+                        batch.append(await self._requests.get())
         ready = -1
         while ready != self._requests.qsize() and self._requests.qsize() < self._max_batch - 1:
             ready = self._requests.qsize()

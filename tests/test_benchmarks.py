@@ -34,6 +34,30 @@ def compared(collection, small):
     return collection.compare(small)
 
 
+def test_learning_compares_before_and_after_over_seeds_and_reads_finished_ones_again(
+    benchmark_named, tmp_path, capsys, monkeypatch
+):
+    learning, path = benchmark_named("learning"), tmp_path / "results.json"
+    monkeypatch.chdir(FOLDER.parent)
+    templates = "tasks.templates=[clock.open_tab,launcher.open_app]"
+    arguments = ["--quick", "--seeds", "0", "--out", str(tmp_path), "--set", templates, "--json", str(path)]
+    learning.main(arguments)
+    shown = capsys.readouterr().out
+    assert "held_out_params" in shown
+    assert "aim" in shown
+    found = json.loads(path.read_text())["results"]
+    assert len(found["splits"]["held_out_params"]["after"]) == 1
+    monkeypatch.setattr(learning.subprocess, "run", None)  # A finished seed is not run again.
+    learning.main(arguments)
+    assert json.loads(path.read_text())["results"] == found
+
+
+def test_intervals_over_seeds_are_student_s(benchmark_named):
+    learning = benchmark_named("learning")
+    assert learning.mean_and_interval([0.9, 0.92, 0.94]) == "92.0% ± 5.0%"  # 4.303 * 0.02 / 3 ** 0.5
+    assert learning.mean_and_interval([0.9]) == "90.0%"
+
+
 @pytest.mark.parametrize("name", ["phone_speed", "collection", "fleet"])
 def test_a_quick_run_shows_a_table_and_writes_its_json(name, benchmark_named, tmp_path, capsys):
     path = tmp_path / "results.json"

@@ -113,6 +113,27 @@ def test_the_value_after_the_end_counts_for_truncated_episodes_alone(episodes):
         assert (float(forward.bootstrap_B[row]) == 0.0) != truncated
 
 
+def test_where_running_out_of_time_is_failure_nothing_follows_it(episodes):
+    settings = config(algorithm={"time_limit": "failure"})
+    learner, recorded = make_learner(settings), Recorded.of(episodes, 0.9, time_limit="failure")
+    assert not learner._forward(episodes).bootstrap_B.any()
+    for row, episode in enumerate(episodes):
+        assert recorded.discount_BT[row, len(episode.steps) - 1] == 0.0
+        assert learner._recorded(episodes).discount_BT[row, len(episode.steps) - 1] == 0.0
+    rows = [row for row, episode in enumerate(episodes) if episode.ending is Ending.TRUNCATED]
+    forward = learner._forward(episodes)
+    targets = {
+        limit: make_learner(config(algorithm={"time_limit": limit, "returns": "td"}))._returns(
+            forward, Recorded.of(episodes, 0.9, time_limit=limit)
+        )
+        for limit in ("bootstrap", "failure")
+    }
+    for row in rows:  # The heads begin at 0.5, so nothing after the end means an advantage of - 0.5 there.
+        last = len(episodes[row].steps) - 1
+        expected = float(recorded.reward_BT[row, last]) - 0.5
+        assert float(targets["failure"].advantage_BT[row, last]) == pytest.approx(expected, abs=1e-5)
+
+
 def test_while_the_critic_warms_up_the_policy_keeps_every_bit_and_the_heads_learn(episodes):
     learner = make_learner(config(learner={"critic_warmup_updates": 2, "weight_decay": 0.1}))
     before = weights_of(learner)
@@ -157,8 +178,10 @@ def test_a_loss_or_gradient_that_is_not_finite_moves_nothing_and_names_the_traje
     if what == "gradient":
         parameter = next(learner.policy.parameters())
         handle = parameter.register_hook(lambda gradient: gradient * float("inf"))
-    with pytest.raises(NonFiniteUpdateError, match="victim"):
+    with pytest.raises(NonFiniteUpdateError, match="victim") as caught:
         learner.update(broken(episodes, what), ones(len(episodes)))
+    everyone = tuple(episode.id for episode in broken(episodes, what))
+    assert caught.value.trajectory_ids == (("victim",) if what == "loss" else everyone)
     assert equal(before, weights_of(learner))
     assert (learner.scale.state_dict(), learner.version) == (scale, version)
     if handle is not None:

@@ -202,6 +202,23 @@ def test_a_non_finite_update_is_skipped_and_its_trajectories_leave_replay(episod
     assert rig.learner.version == len(rig.updates) == 1
 
 
+def test_only_the_trajectory_that_is_to_blame_leaves_replay(episodes, monkeypatch):
+    rig = Rig(config(learner={"num_updates": 1, "batch_size": 4}))
+    rig.put(*episodes)
+    update, blamed = rig.learner.update, []
+
+    def once(trajectories, weights):
+        if not blamed:
+            blamed.append(trajectories[1].id)
+            raise NonFiniteUpdateError("planted", (trajectories[1].id,))
+        return update(trajectories, weights)
+
+    monkeypatch.setattr(rig.learner, "update", once)
+    rig.run()
+    assert rig.replay.stats()["replay/evicted/discarded"] == 1
+    assert blamed[0] not in rig.replay
+
+
 def test_three_non_finite_updates_in_a_row_end_the_run(episodes, monkeypatch):
     rig = Rig(config(learner={"batch_size": 1}, replay={"replay_ratio": 50.0}))
     rig.put(*episodes)

@@ -129,6 +129,47 @@ def test_successes_fill_their_share_of_every_batch_and_draws_stay_proportional_i
         assert counts[name] / 3000 == pytest.approx(in_pool * priority / of_pool, abs=0.02)
 
 
+def balanced(**changes: Any) -> Replay:
+    """Eight easy successes, two hard ones, six failures; priorities 1, except the second hard one's, which is 4."""
+    replay = Replay(ReplaySettings(**{"capacity": 16, "replay_ratio": 1e9, "balance_templates": True} | changes))
+    for index in range(16):
+        template = "easy" if index < 8 else "hard" if index < 10 else "other"
+        assert replay.admit(record(index, success=index < 10, template=template), 0) == "admitted"
+    set_by_id(replay, {str(index): 4.0 if index == 9 else 1.0 for index in range(16)})
+    return replay
+
+
+def test_balanced_successes_follow_the_mean_priority_of_their_template_and_not_their_number() -> None:
+    counts = draws(balanced(success_share=1.0), 500, 6)
+    of_easy = sum(counts[str(index)] for index in range(8))
+    assert of_easy / counts.total() == pytest.approx(1 / 2.5, abs=0.02)  # Mean masses: 1, and (1 + 4^0.5) / 2.
+    assert counts["9"] / counts["8"] == pytest.approx(2.0, rel=0.1)
+    assert all(counts[str(index)] / of_easy == pytest.approx(1 / 8, rel=0.15) for index in range(8))
+
+
+def test_balancing_leaves_the_share_of_successes_as_it_was() -> None:
+    masses = {i: (2.0 if i == 9 else 1.0) for i in range(16)}
+    natural = sum(masses[i] for i in range(10)) / sum(masses.values())
+    counts = draws(balanced(success_share=0.0), 600, 5)
+    assert sum(counts[str(i)] for i in range(10)) / counts.total() == pytest.approx(natural, abs=0.02)
+
+
+def test_a_template_whose_successes_have_left_takes_no_share() -> None:
+    replay = balanced(success_share=1.0)
+    assert replay.discard("8")
+    assert replay.discard("9")
+    assert set(draws(replay, 50, 4)) == {str(index) for index in range(8)}
+    replay.admit(record("new", success=False, template="hard"), 0)  # Takes the slot of a success.
+    assert set(draws(replay, 50, 4)) == {str(index) for index in range(8)}
+
+
+def test_importance_weights_know_that_successes_are_balanced() -> None:
+    batch = balanced(success_share=1.0, beta_is=1.0).sample(8, 0)
+    weights = dict(zip(batch.ids, batch.importance_weights.tolist(), strict=True))
+    easy = next(weight for name, weight in weights.items() if int(name) < 8)
+    assert weights["9"] / easy == pytest.approx((1 / 8) / (2 / 2))  # Masses 1 / 8 successes and 2 / 2 successes.
+
+
 def test_without_successes_the_whole_batch_comes_from_the_rest() -> None:
     assert len(filled(5, success_share=0.5).sample(8, 0).ids) == 8
 
@@ -420,6 +461,15 @@ def test_stats_describe_what_is_present() -> None:
 RESUME = ReplaySettings(
     capacity=24, success_share=0.25, refresh_share=0.1, beta_is=0.4, max_uses=6, max_age_versions=30, seed=11
 )
+
+
+def test_a_resumed_replay_balances_as_before() -> None:
+    replay = balanced(success_share=0.9)
+    replay.sample(4, 0)
+    second = Replay(replay.settings)
+    second.load_state_dict(json.loads(json.dumps(replay.state_dict())))
+    for _ in range(20):
+        assert second.sample(5, 0).ids == replay.sample(5, 0).ids
 
 
 def play(replay: Replay, first: int, last: int) -> list[tuple[Any, ...]]:

@@ -220,6 +220,23 @@ def test_a_phone_that_is_not_ready_is_not_waited_for():
     assert [len(batch) for batch in policy.batches] == [1, 1]
 
 
+def test_a_phone_that_will_be_ready_soon_is_waited_for_where_that_is_asked_for():
+    policy = ScriptedPolicy()
+    batched = BatchedPolicy(policy, temperature=1.0, max_batch=8, metrics=Metrics(), batch_wait_s=2.5)
+    devices = [FakeDevice("a", call_s=1.0), FakeDevice("b", call_s=2.0), FakeDevice("c", call_s=8.0)]
+    play(devices, *(fake_task(taps=1, seed=n) for n in range(3)), policy=batched)
+    assert [len(batch) for batch in policy.batches] == [2, 1]
+
+
+def test_a_full_batch_waits_for_nobody():
+    policy = ScriptedPolicy()
+    batched = BatchedPolicy(policy, temperature=1.0, max_batch=2, metrics=Metrics(), batch_wait_s=1e6)
+    tasks = [fake_task(taps=1, seed=n) for n in range(2)]
+    episodes = play([FakeDevice("a", call_s=1.0), FakeDevice("b", call_s=2.0)], *tasks, policy=batched)
+    assert [len(batch) for batch in policy.batches] == [2]
+    assert max(episode.duration_s for episode in episodes) < 100
+
+
 def test_weights_change_between_steps_and_each_step_carries_its_own_version():
     policy = ScriptedPolicy()
 

@@ -33,6 +33,8 @@ class TinyPolicyConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     """Side of the square that becomes one slot; divides width and height."""
     screenshot: bool = True
     ui_tree: bool = True
+    action_format: str | None = None
+    """`element` or `pixel`: the model writes nothing else; None leaves it free to write anything."""
 
     vocab_size: int = 2048
     hidden_size: int = 128

@@ -8,6 +8,7 @@ from typing import Any, Final
 import torch
 
 from distrl.policy.hf import HuggingFacePolicy
+from distrl.policy.tiny import grammar
 from distrl.policy.tiny.configuration import TinyPolicyConfig
 from distrl.policy.tiny.modeling import TinyForActions
 from distrl.policy.tiny.processing import TinyProcessor
@@ -31,18 +32,23 @@ def create_tiny_policy(
     seed: int = 0,
     screenshot: bool = True,
     ui_tree: bool = True,
+    action_format: grammar.ActionFormat | None = None,
     max_action_tokens: int = 24,
     **sizes: Any,
 ) -> HuggingFacePolicy:
     """Returns an untrained tiny policy; equal arguments give equal weights.
 
     `words` become single tokens, see `build_tokenizer`. `screenshot=False` and `ui_tree=False` hide a modality.
-    `sizes` override fields of `TinyPolicyConfig`.
+    `action_format` makes it write actions of that format only. `sizes` override fields of `TinyPolicyConfig`.
     """
     tokenizer = build_tokenizer(words)
     defaults: dict[str, Any] = {} if ui_tree else _PIXEL_SIZES
     config = TinyPolicyConfig(
-        **{**defaults, **sizes}, vocab_size=len(tokenizer), screenshot=screenshot, ui_tree=ui_tree
+        **{**defaults, **sizes},
+        vocab_size=len(tokenizer),
+        screenshot=screenshot,
+        ui_tree=ui_tree,
+        action_format=action_format,
     )
     processor = TinyProcessor(tokenizer, bounds=config.bounds)
     with torch.random.fork_rng(devices=[]):
@@ -50,6 +56,8 @@ def create_tiny_policy(
         model = TinyForActions(config)
     said: Any = tokenizer.convert_tokens_to_ids([byte_level(word) for word in (*ACTION_WORDS, '"')])
     with torch.no_grad():
+        if action_format is not None:
+            model.transitions.copy_(grammar.transitions(tokenizer, action_format))
         model.word_bias.fill_(_UNSAID_BIAS)
         model.word_bias[[*said, tokenizer.eos_token_id]] = 0.0
         model.copying.bias[:4] = _FOLLOW_BIAS

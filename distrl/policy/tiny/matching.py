@@ -64,7 +64,7 @@ class TextReader:
     `tokenise_chunk` maps one chunk (` milk`, `,`) to token ids.
     """
 
-    def __init__(self, tokenise_chunk: Callable[[str], tuple[int, ...]], *, capacity: int = 16_384) -> None:
+    def __init__(self, tokenise_chunk: Callable[[str], tuple[int, ...]], *, capacity: int = 4_096) -> None:
         self._ids_of = lru_cache(maxsize=capacity)(tokenise_chunk)
         self.read = lru_cache(maxsize=capacity)(self._read)
         self.match = lru_cache(maxsize=4 * capacity)(self._match)

@@ -4,7 +4,8 @@ One slot per instruction token, element, past action and patch of the screenshot
 decoder's distribution over the vocabulary adds up four ways to say a token: from the vocabulary itself, by pointing
 at an element (its number), by copying a word of the instruction, by copying a word of the screen. Copying follows
 the source by induction: the word after the one just written is favoured, by identity of tokens and not of
-embeddings, so it holds for words never seen in training.
+embeddings, so it holds for words never seen in training. What the action format could not read is not said at all:
+see `distrl.policy.tiny.grammar`.
 
 Shape legend: B batch, I instruction tokens, E elements, W words each, K context rows, P patches, S all slots,
 T action tokens, N selected action tokens, C candidates to point at or copy, V vocabulary, D hidden size.
@@ -21,6 +22,7 @@ from torch.nn import functional as F
 from transformers import DynamicCache, GenerationMixin, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
+from distrl.policy.tiny import grammar
 from distrl.policy.tiny.configuration import TinyPolicyConfig
 from distrl.policy.tiny.layers import DecoderLayer, EncoderLayer, pooled_words
 from distrl.policy.tiny.processing import NUM_CLASSES, NUM_ELEMENT_FEATURES, NUM_INSTRUCTION_FEATURES, SCREEN_INPUTS
@@ -67,12 +69,15 @@ class TinyCache(DynamicCache):
         super().__init__()
         self.screen: Screen | None = None
         self.last_ids: Tensor | None = None
+        self.grammar_state: Tensor | None = None
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keeps some rows of the batch."""
         super().batch_select_indices(indices)
         if self.screen is not None and self.last_ids is not None:
             self.screen, self.last_ids = self.screen.select(indices), self.last_ids[indices]
+        if self.grammar_state is not None:
+            self.grammar_state = self.grammar_state[indices]
 
 
 @dataclass
@@ -149,6 +154,8 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyp
     config_class = TinyPolicyConfig
     main_input_name = "input_ids"
     _supports_sdpa = True
+    transitions: Tensor
+    """The table of `grammar.transitions`; only with an action format."""
 
     def __init__(self, config: TinyPolicyConfig) -> None:
         super().__init__(config)
@@ -163,6 +170,9 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyp
         self.keys = nn.Linear(size, 3 * size, bias=False)
         self.queries = nn.Linear(size, 3 * size)
         self.copying = nn.Linear(size, 5 + config.max_words)
+        if config.action_format is not None:
+            table = torch.zeros(grammar.NUM_STATES, config.vocab_size, dtype=torch.uint8)
+            self.register_buffer("transitions", table)
         self.post_init()  # type: ignore[no-untyped-call]
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -203,9 +213,10 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyp
             screen = self.encode_screen(inputs)
         last_ids = cache.last_ids if cache is not None else None
         hidden, follows = self._decode(input_ids, last_ids, screen, cache)
+        state_BT = self._grammar_states(input_ids, cache)
         if cache is not None:
             cache.screen, cache.last_ids = screen, input_ids[:, -1:]
-        logits = self._logits(hidden, follows, screen, logits_mask)
+        logits = self._logits(hidden, follows, screen, state_BT, logits_mask)
         return TinyOutput(logits=logits, past_key_values=cache, state=screen.state)
 
     def encode_screen(self, inputs: dict[str, Tensor]) -> Screen:
@@ -263,8 +274,29 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyp
             x = layer(x, keys_values, screen.mask, cache)
         return self.norm(x), (one, two)
 
+    def _grammar_states(self, ids_BT: Tensor, cache: TinyCache | None) -> Tensor | None:
+        """Where the action's grammar is after each token, [B, T]; None for a model without one."""
+        if self.config.action_format is None:
+            return None
+        state_B = cache.grammar_state if cache is not None else None
+        if state_B is None:
+            state_B = ids_BT.new_full((len(ids_BT),), grammar.START)
+        states: list[Tensor] = []
+        for ids_B in ids_BT.unbind(1):
+            following_B = self.transitions[state_B, ids_B].long()
+            state_B = torch.where(ids_B == self.config.bos_token_id, grammar.START, following_B)
+            states.append(state_B)
+        if cache is not None:
+            cache.grammar_state = state_B
+        return torch.stack(states, 1)
+
     def _logits(
-        self, hidden: Tensor, follows: tuple[Tensor, Tensor], screen: Screen, logits_mask: Tensor | None
+        self,
+        hidden: Tensor,
+        follows: tuple[Tensor, Tensor],
+        screen: Screen,
+        state_BT: Tensor | None,
+        logits_mask: Tensor | None,
     ) -> Tensor:
         """Unnormalised log-probabilities over the vocabulary: the four ways of saying each token, summed."""
         scale = self.config.hidden_size**-0.5
@@ -282,9 +314,23 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyp
             ~screen.candidate_mask[:, None, :], -torch.inf
         )
         ids = screen.candidate_ids[:, None, :].expand_as(scores)
+        num_pointed = pointed.shape[-1]
         if logits_mask is not None:
             hidden, scores, ids = hidden[logits_mask], scores[logits_mask], ids[logits_mask]
+            state_BT = state_BT[logits_mask] if state_BT is not None else None
         spoken = F.linear(hidden * scale**0.5, self.encoder.words.weight, self.word_bias)
+        if state_BT is not None:
+            is_lost = (state_BT == grammar.DEAD)[..., None]  # A foreign text: no grammar holds in it any more.
+            allowed = (self.transitions[state_BT] != grammar.DEAD) | is_lost
+            points = (state_BT == grammar.POINT)[..., None]
+            if self.config.action_format == "element":  # An element is pointed at, nothing else is.
+                is_pointer = torch.arange(ids.shape[-1], device=ids.device) < num_pointed
+                scores = scores.masked_fill(points != is_pointer, -torch.inf)
+                allowed_spoken = allowed & ~points
+            else:
+                allowed_spoken = allowed
+            scores = scores.masked_fill(~allowed.gather(-1, ids), -torch.inf)
+            spoken = spoken.masked_fill(~allowed_spoken, -torch.inf)
         largest = torch.maximum(spoken.amax(-1, keepdim=True), scores.amax(-1, keepdim=True)).detach()
         total = (spoken - largest).exp().scatter_add(-1, ids, (scores - largest).exp())
         return total.clamp_min(_SMALLEST).log()
