@@ -34,7 +34,7 @@ EMULATORS: dict[str, Any] = {
     "device": {
         "kind": "sim",
         "latency": "emulator",
-        "latency_scale": 0.02,
+        "latency_scale": 0.1,
         "faults": {
             "hang": 0.0005,
             "crash": 0.001,
@@ -52,7 +52,7 @@ VARIANTS = (
     Variant(
         "emulator",
         "quickstart",
-        "32 phones as slow and as unreliable as emulators driven over adb, at a fiftieth of their time: the `emulator` "
+        "32 phones as slow and as unreliable as emulators driven over adb, at a tenth of their time: the `emulator` "
         "latency profile, and faults at small rates. Deadlines shrink with it. For looking at throughput, "
         "stragglers and recovery; sync.yaml is its partner.",
         EMULATORS,

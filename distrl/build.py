@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from distrl.actions import CODECS, ActionCodec
 from distrl.config import BrowserDeviceConfig, DeadlinesConfig, RunConfig, SimDeviceConfig, WorkersConfig
 from distrl.device.base import Device
+from distrl.errors import PolicyError
 from distrl.evaluate import EvaluationSetup
 from distrl.judge import StateJudge
 from distrl.replay import Replay, ReplaySettings
@@ -151,7 +152,23 @@ def build_policy(config: RunConfig, path: str | Path | None = None, *, seed: int
             action_format=settings.actions if settings.actions != "aitw" else None,
             max_action_tokens=settings.max_action_tokens,
         )
-    return HuggingFacePolicy.load(Path(source), max_action_tokens=settings.max_action_tokens, seed=seed)
+    policy = HuggingFacePolicy.load(Path(source), max_action_tokens=settings.max_action_tokens, seed=seed)
+    _refuse_another_view(policy.model.config, config, source)
+    return policy
+
+
+def _refuse_another_view(made_for: Any, config: RunConfig, source: str) -> None:
+    """A small policy sees and says what it was made for; other settings would train it on blanks, or on nothing."""
+    settings = config.policy
+    wanted = {"screenshot": settings.screenshot, "ui_tree": settings.ui_tree, "action_format": settings.actions}
+    for name, value in wanted.items():
+        has = getattr(made_for, name, None)
+        if has is not None and has != value:
+            key = "actions" if name == "action_format" else name
+            raise PolicyError(
+                f"the policy in {source} was made with policy.{key}={str(has).lower()}, and the config says "
+                f"{str(value).lower()}: change it, or make another policy: distrl sft --set policy.path=tiny"
+            )
 
 
 def build_demonstrator(

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -50,6 +51,15 @@ def test_learning_compares_before_and_after_over_seeds_and_reads_finished_ones_a
     monkeypatch.setattr(learning.subprocess, "run", None)  # A finished seed is not run again.
     learning.main(arguments)
     assert json.loads(path.read_text())["results"] == found
+
+
+def test_the_time_to_a_success_is_that_of_the_first_evaluation_that_reaches_it(benchmark_named):
+    script = benchmark_named("time_to_success")
+    points = [(0.0, 0.4), (20.0, 0.6), (40.0, 0.55), (60.0, 0.7)]
+    run = SimpleNamespace(
+        held_out_curve=lambda: [SimpleNamespace(trained_s=at_s, success=success) for at_s, success in points]
+    )
+    assert [script.time_to(run, success) for success in (0.4, 0.5, 0.6, 0.65, 0.8)] == [0.0, 20.0, 20.0, 60.0, None]
 
 
 def test_intervals_over_seeds_are_student_s(benchmark_named):

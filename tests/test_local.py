@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 from training import SIZES
 
 from distrl import local
+from distrl.checkpoint import Checkpoints
 from distrl.config_file import parse_config, to_yaml
 from distrl.display import Display
 from distrl.errors import CheckpointError, PartStoppedError, RunFolderError, StoreFullError
@@ -285,3 +289,21 @@ def test_in_sync_mode_every_phone_plays_as_often_as_the_others(configure, tmp_pa
     rounds = [sorted(played[i : i + 3]) for i in range(0, len(played), 3)]
     assert len(rounds) >= 2
     assert all(round_ == ["phone-0", "phone-1", "phone-2"] for round_ in rounds)
+
+
+def test_control_c_ends_a_real_process_in_good_order(configure, tmp_path):
+    """The whole program in a process of its own: a checkpoint is left, and it says how to go on."""
+    config, run = tmp_path / "config.yaml", tmp_path / "run"
+    config.write_text(to_yaml(configure(learner={"num_updates": 10**6}, evaluation={"final_episodes": 0})))
+    command = [sys.executable, "-m", "distrl", "train", str(config), "--run-dir", str(run)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        said = [next(line for line in process.stdout if "update" in line)]  # Its display: the loop is running.
+        process.send_signal(signal.SIGINT)
+        said += list(process.stdout)
+        assert process.wait(timeout=60) == 0, said
+    assert any("stopping" in line for line in said)
+    assert "--resume" in said[-1]
+    assert Checkpoints(run / "checkpoints").load().state["attempt"] == 0
+    with RunFolder.open(run):  # Its lock is free.
+        pass
