@@ -149,7 +149,7 @@ def build_policy(config: RunConfig, path: str | Path | None = None, *, seed: int
             seed=config.seed,
             screenshot=settings.screenshot,
             ui_tree=settings.ui_tree,
-            action_format=settings.actions if settings.actions != "aitw" else None,
+            action_format=settings.actions if settings.actions in ("element", "pixel") else None,
             max_action_tokens=settings.max_action_tokens,
         )
     policy = HuggingFacePolicy.load(Path(source), max_action_tokens=settings.max_action_tokens, seed=seed)

@@ -108,8 +108,8 @@ class PolicyConfig(Settings):
 
     path: str = "tiny"
     """`tiny` creates the small default from its seed; otherwise the folder of a saved policy."""
-    actions: Literal["element", "pixel", "aitw"] = "element"
-    """Action format: names elements of the UI tree, or points in 0-999, or Android-in-the-Wild's own text."""
+    actions: Literal["element", "pixel", "aitw", "mobile_use", "mobile_use_999", "ui_tars", "android_world"] = "element"
+    """Action format (docs/actions.md): elements of the UI tree, points in 0-999, or what a family of models writes."""
     screenshot: bool = True
     """Whether the screenshot is shown to the model; false is an ablation."""
     ui_tree: bool = True

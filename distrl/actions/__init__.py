@@ -11,11 +11,25 @@ from __future__ import annotations
 from typing import Protocol
 
 from distrl.actions.aitw import AitwCodec
+from distrl.actions.android_world import AndroidWorldCodec
 from distrl.actions.element import ElementCodec
+from distrl.actions.mobile_use import MobileUseCodec
 from distrl.actions.pixel import PixelCodec
+from distrl.actions.resize import PixelBudget
+from distrl.actions.ui_tars import UiTarsCodec
 from distrl.types import Action, Observation
 
-__all__ = ["CODECS", "ActionCodec", "AitwCodec", "ElementCodec", "PixelCodec"]
+__all__ = [
+    "CODECS",
+    "ActionCodec",
+    "AitwCodec",
+    "AndroidWorldCodec",
+    "ElementCodec",
+    "MobileUseCodec",
+    "PixelBudget",
+    "PixelCodec",
+    "UiTarsCodec",
+]
 
 
 class ActionCodec(Protocol):
@@ -28,5 +42,13 @@ class ActionCodec(Protocol):
         """Returns the text for `action`, or raises `ActionError` when the format cannot say it here."""
 
 
-CODECS: dict[str, ActionCodec] = {"element": ElementCodec(), "pixel": PixelCodec(), "aitw": AitwCodec()}
+CODECS: dict[str, ActionCodec] = {
+    "element": ElementCodec(),
+    "pixel": PixelCodec(),
+    "aitw": AitwCodec(),
+    "mobile_use": MobileUseCodec(),
+    "mobile_use_999": MobileUseCodec(budget=None),
+    "ui_tars": UiTarsCodec(),
+    "android_world": AndroidWorldCodec(),
+}
 """By the name used in `policy.actions`."""
