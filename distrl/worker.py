@@ -32,6 +32,8 @@ from distrl.types import Decision, Ending, Observation, PolicyInput, Step, StepT
 
 LAG_PERIOD_S = 0.05
 """How often the event loop's lag is measured."""
+JUDGE_FAILURES_PER_PHONE = 5
+"""Episodes in a row that the judge may fail in, per phone and once more, before the worker gives up."""
 
 
 class ActingPolicy(Protocol):
@@ -310,6 +312,7 @@ class Worker:
         self._times = TimeByState(metrics)
         self._outbox: asyncio.Queue[Trajectory] = asyncio.Queue(maxsize=max(2 * len(self._devices), 4))
         self._num_undelivered = 0
+        self._judge_failures_in_a_row = 0
         self._ids = (f"{name}.{session}.{number:07d}" for number in itertools.count())
         self._stopping = False
 
@@ -359,6 +362,7 @@ class Worker:
             )
             num_played += 1
             self._count(trajectory)
+            self._refuse_a_dead_judge(trajectory)
             with self._times.spent(status, "outbox_full"):
                 await self._outbox.put(trajectory)
             phone_failed = trajectory.ending is Ending.ABORTED and trajectory.fault != "judge"
@@ -371,6 +375,16 @@ class Worker:
                 self._gate.leave(num_played)
                 return
         status.state = "stopped"
+
+    def _refuse_a_dead_judge(self, trajectory: Trajectory) -> None:
+        """Raises `JudgeError` when no episode could be judged for long: phones would play for nothing for ever."""
+        if trajectory.ending is not Ending.ABORTED:
+            self._judge_failures_in_a_row = 0
+        elif trajectory.fault == "judge":
+            self._judge_failures_in_a_row += 1
+        limit = JUDGE_FAILURES_PER_PHONE * (len(self._devices) + 1)
+        if self._judge_failures_in_a_row >= limit:
+            raise JudgeError(f"the judge failed in {limit} episodes in a row on {self.name}: repair it, then resume")
 
     async def _recover(self, device: Device, status: PhoneStatus) -> bool:
         """Brings a failed phone back, with growing pauses; False when it is quarantined for good."""

@@ -25,7 +25,7 @@ from distrl.judge import StateJudge
 from distrl.metrics import Metrics
 from distrl.pacing import Pacer, RoundGate
 from distrl.types import Ending, PolicyInput
-from distrl.worker import BatchedPolicy
+from distrl.worker import JUDGE_FAILURES_PER_PHONE, BatchedPolicy
 
 QUICK = WorkersConfig(recovery_backoff_s=4.0, max_recoveries=3)
 
@@ -111,6 +111,43 @@ def test_a_judge_that_cannot_answer_aborts_the_episode_and_leaves_the_phone_alon
     assert (first.ending, first.fault, len(first.steps)) == (Ending.ABORTED, "judge", 1)
     assert second.success
     assert "recover" not in device.calls
+
+
+class DeadJudge(StateJudge):
+    """Answers `num_answers` questions, and then none."""
+
+    def __init__(self, num_answers=0):
+        self.num_answers = num_answers
+        self.num_asked = 0
+
+    async def judge(self, device, task, observation, *, deadline_s):
+        self.num_asked += 1
+        if self.num_asked > self.num_answers:
+            raise JudgeError("the judge is out for good")
+        return await super().judge(device, task, observation, deadline_s=deadline_s)
+
+
+def test_a_judge_that_never_answers_again_ends_the_worker_by_name():
+    judge, limit = DeadJudge(num_answers=3), 2 * JUDGE_FAILURES_PER_PHONE
+    with pytest.raises(ExceptionGroup) as ended:
+        play([FakeDevice(call_s=1.0)], *(fake_task(seed=n) for n in range(100)), judge=judge)
+    assert ended.group_contains(JudgeError, match=f"failed in {limit} episodes in a row on w")
+    assert judge.num_asked == 3 + limit
+
+
+def test_a_judge_that_answers_now_and_then_is_kept():
+    class Moody(StateJudge):
+        num_asked = 0
+
+        async def judge(self, device, task, observation, *, deadline_s):
+            self.num_asked += 1
+            if self.num_asked % (2 * JUDGE_FAILURES_PER_PHONE):
+                raise JudgeError("not now")
+            return await super().judge(device, task, observation, deadline_s=deadline_s)
+
+    episodes = play([FakeDevice()], *(fake_task(seed=n) for n in range(40)), judge=Moody())
+    assert len(episodes) == 40
+    assert {episode.ending for episode in episodes} > {Ending.ABORTED}
 
 
 def test_invalid_texts_are_counted_by_kind_and_touch_nothing():
