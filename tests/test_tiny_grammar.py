@@ -1,5 +1,8 @@
 """The tiny policy's grammar: everything its action format can say, and nothing else, while acting and learning."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -115,7 +118,7 @@ def test_what_can_only_go_one_way_is_certain():
     decision = policy.act([seen()], temperature=1.0)[0]
     after_number = policy.encode(seen(), policy.decision_for("tap 2"))
     output = policy.evaluate(policy.collate([after_number]))
-    assert float(output.log_prob_BA[0, 2]) == pytest.approx(0.0, abs=1e-6)
+    assert float(output.log_prob_BA[0, 2].detach()) == pytest.approx(0.0, abs=1e-6)
     assert float(output.entropy_BA[0, 2].detach()) == pytest.approx(0.0, abs=1e-5)
     assert decision.log_probs[-1] == pytest.approx(0.0, abs=1e-5) or not decision.text.startswith("tap")
 
@@ -159,3 +162,22 @@ def test_generate_keeps_to_the_grammar_too():
                 break
             state = int(TABLES["element"][state, token])
             assert state != grammar.DEAD
+
+
+@pytest.mark.parametrize("action_format", FORMATS)
+def test_a_screen_without_elements_is_no_trap(action_format):
+    """A blank web page: there is nothing to point at, so a number that is said is an invalid action."""
+    policy = make_policy(action_format)
+    blank = PolicyInput("Tap something", make_screen([]))
+    blank = replace(blank, observation=replace(blank.observation, elements=()))
+    inputs = [blank] * 40 + [seen()] * 10
+    decisions = policy.act(inputs, temperature=1.0)
+    assert all(np.isfinite(decision.log_probs).all() for decision in decisions)
+    text = "tap 3" if action_format == "element" else "tap 3 4"
+    said = policy.evaluate(policy.collate([policy.encode(blank, policy.decision_for(text))]))
+    assert float(said.log_prob_BA[0, 1].detach()) > -20
+    encoded = [policy.encode(given, decision) for given, decision in zip(inputs, decisions, strict=True)]
+    output = policy.evaluate(policy.collate(encoded))
+    for row, decision in enumerate(decisions):
+        recomputed = output.log_prob_BA[row, : len(decision.log_probs)].detach()
+        torch.testing.assert_close(recomputed, torch.from_numpy(decision.log_probs), atol=1e-4, rtol=0.0)

@@ -315,14 +315,18 @@ class TinyForActions(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyp
         )
         ids = screen.candidate_ids[:, None, :].expand_as(scores)
         num_pointed = pointed.shape[-1]
+        points = None
+        if state_BT is not None:  # On a screen without elements a number is said, and is invalid.
+            points = (state_BT == grammar.POINT) & screen.candidate_mask[:, None, :num_pointed].any(-1)
         if logits_mask is not None:
             hidden, scores, ids = hidden[logits_mask], scores[logits_mask], ids[logits_mask]
-            state_BT = state_BT[logits_mask] if state_BT is not None else None
+            if state_BT is not None and points is not None:
+                state_BT, points = state_BT[logits_mask], points[logits_mask]
         spoken = F.linear(hidden * scale**0.5, self.encoder.words.weight, self.word_bias)
-        if state_BT is not None:
+        if state_BT is not None and points is not None:
             is_lost = (state_BT == grammar.DEAD)[..., None]  # A foreign text: no grammar holds in it any more.
             allowed = (self.transitions[state_BT] != grammar.DEAD) | is_lost
-            points = (state_BT == grammar.POINT)[..., None]
+            points = points[..., None]
             if self.config.action_format == "element":  # An element is pointed at, nothing else is.
                 is_pointer = torch.arange(ids.shape[-1], device=ids.device) < num_pointed
                 scores = scores.masked_fill(points != is_pointer, -torch.inf)
